@@ -1,0 +1,305 @@
+//! One operating system key each, without the heap: what the rest of the crate stands on, for those who need no more.
+//!
+//! A key holds one pointer per thread, null at first. [`Key`] is created and deleted; [`StaticKey`] stands in a `static`
+//! and is created on first use. Systems have few of them (1,024 with glibc, 128 with musl, 4,096 on Windows):
+//! [`ThreadLocal`](crate::ThreadLocal) uses one for all objects together.
+//!
+//! This module needs neither `alloc` nor a global allocator.
+//!
+//! ```
+//! use os_thread_local::key::StaticKey;
+//! use std::ptr;
+//!
+//! static CURRENT: StaticKey = StaticKey::new();
+//!
+//! let mut task = 7_u32;
+//! CURRENT.set(ptr::addr_of_mut!(task).cast())?;
+//! assert_eq!(CURRENT.get(), ptr::addr_of_mut!(task).cast());
+//! std::thread::spawn(|| assert!(CURRENT.get().is_null())).join().unwrap();
+//! # Ok::<(), os_thread_local::AccessError>(())
+//! ```
+
+use crate::sys;
+use crate::AccessError;
+use core::ffi::c_void;
+use core::fmt;
+use core::ptr;
+use core::sync::atomic::{AtomicUsize, Ordering};
+
+/// Called at the end of a thread (on Windows a fiber) with its value of the key, if that is not null.
+///
+/// It must not unwind. The system has set the value to null before; if the destructor sets another one, POSIX calls it again,
+/// at least `PTHREAD_DESTRUCTOR_ITERATIONS` (4) times in all; Windows does not.
+///
+/// `"system"` is the same as `"C"` except on 32-bit Windows.
+///
+/// ```
+/// use os_thread_local::key::{Destructor, Key};
+/// use std::ffi::c_void;
+///
+/// unsafe extern "system" fn free(value: *mut c_void) {
+///     drop(Box::from_raw(value.cast::<u64>()));
+/// }
+///
+/// let destructor: Destructor = free;
+/// // SAFETY: only pointers from `Box::<u64>::into_raw` are set.
+/// let key = unsafe { Key::with_destructor(destructor) }?;
+/// # drop(key);
+/// # Ok::<(), os_thread_local::AccessError>(())
+/// ```
+pub type Destructor = unsafe extern "system" fn(*mut c_void);
+
+/// A key of the operating system, deleted when it is dropped.
+///
+/// POSIX: `pthread_key_create(3p)`, `pthread_key_delete(3p)`. Windows: `FlsAlloc`, `FlsFree`.
+///
+/// Dropping a key does not free what its values point to. POSIX forgets them and calls no destructor. Windows calls the
+/// destructor for every fiber's value, on the thread that drops the key.
+///
+/// ```
+/// use os_thread_local::key::Key;
+///
+/// let key = Key::new()?;
+/// assert!(key.get().is_null());
+/// let mut value = 1;
+/// key.set((&mut value as *mut i32).cast())?;
+/// // SAFETY: it is the pointer set above.
+/// unsafe { *key.get().cast::<i32>() += 1 };
+/// assert_eq!(value, 2);
+/// # Ok::<(), os_thread_local::AccessError>(())
+/// ```
+pub struct Key {
+    key: sys::Key,
+}
+
+impl Key {
+    /// A new key without a destructor, null in every thread.
+    ///
+    /// # Errors
+    ///
+    /// [`OutOfKeys`](AccessError::OutOfKeys) if the system has none left.
+    ///
+    /// ```
+    /// let key = os_thread_local::key::Key::new()?;
+    /// assert!(key.get().is_null());
+    /// # Ok::<(), os_thread_local::AccessError>(())
+    /// ```
+    pub fn new() -> Result<Self, AccessError> {
+        Self::create(None)
+    }
+
+    /// A new key with a destructor.
+    ///
+    /// # Errors
+    ///
+    /// [`OutOfKeys`](AccessError::OutOfKeys) if the system has none left.
+    ///
+    /// # Safety
+    ///
+    /// The destructor can be called with every value that will be set, on the thread (fiber) that set it, when it ends; on
+    /// Windows also on the thread that drops the key. It is not unloaded before the last thread with a value has ended.
+    ///
+    /// See [`Destructor`] for an example.
+    pub unsafe fn with_destructor(destructor: Destructor) -> Result<Self, AccessError> {
+        Self::create(Some(destructor))
+    }
+
+    fn create(destructor: Option<Destructor>) -> Result<Self, AccessError> {
+        let key = sys::create(destructor).ok_or(AccessError::OutOfKeys)?;
+        Ok(Key { key })
+    }
+
+    /// The calling thread's value; null if it has set none.
+    ///
+    /// ```
+    /// let key = os_thread_local::key::Key::new()?;
+    /// assert!(key.get().is_null());
+    /// # Ok::<(), os_thread_local::AccessError>(())
+    /// ```
+    #[inline]
+    pub fn get(&self) -> *mut c_void {
+        // SAFETY: the key lives as long as `self`.
+        unsafe { sys::get(self.key) }
+    }
+
+    /// Sets the calling thread's value. The one it replaces is not destroyed.
+    ///
+    /// # Errors
+    ///
+    /// [`OutOfMemory`](AccessError::OutOfMemory) if the system has no memory for it.
+    ///
+    /// ```
+    /// let key = os_thread_local::key::Key::new()?;
+    /// let here = &key as *const _ as *mut _;
+    /// key.set(here)?;
+    /// assert_eq!(key.get(), here);
+    /// # Ok::<(), os_thread_local::AccessError>(())
+    /// ```
+    #[inline]
+    #[allow(clippy::not_unsafe_ptr_arg_deref)] // stored, not read; destructors: see `with_destructor`
+    pub fn set(&self, value: *mut c_void) -> Result<(), AccessError> {
+        // SAFETY: the key lives as long as `self`; the values are the destructor's provider's business.
+        if unsafe { sys::set(self.key, value) } {
+            Ok(())
+        } else {
+            Err(AccessError::OutOfMemory)
+        }
+    }
+}
+
+impl Drop for Key {
+    fn drop(&mut self) {
+        // SAFETY: the key lives as long as `self`, and ends with it.
+        unsafe { sys::delete(self.key) }
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Key").finish_non_exhaustive()
+    }
+}
+
+/// A key for a `static`: created on first use, never deleted.
+///
+/// ```
+/// use os_thread_local::key::StaticKey;
+///
+/// static KEY: StaticKey = StaticKey::new();
+/// assert!(KEY.get().is_null());
+/// ```
+pub struct StaticKey {
+    /// The key, or `NOT_CREATED`. Release when it is stored, acquire when it is loaded: who sees the key may use it.
+    key: AtomicUsize,
+    destructor: Option<Destructor>,
+}
+
+/// No system's key: they count from 0 or 1, or are addresses.
+const NOT_CREATED: usize = usize::MAX;
+
+impl StaticKey {
+    /// A key without a destructor.
+    ///
+    /// ```
+    /// use os_thread_local::key::StaticKey;
+    ///
+    /// static KEY: StaticKey = StaticKey::new();
+    /// assert!(KEY.get().is_null());
+    /// ```
+    pub const fn new() -> Self {
+        StaticKey {
+            key: AtomicUsize::new(NOT_CREATED),
+            destructor: None,
+        }
+    }
+
+    /// A key with a destructor.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Key::with_destructor`].
+    ///
+    /// ```
+    /// use os_thread_local::key::StaticKey;
+    /// use std::ffi::c_void;
+    ///
+    /// unsafe extern "system" fn free(value: *mut c_void) {
+    ///     drop(Box::from_raw(value.cast::<u64>()));
+    /// }
+    ///
+    /// // SAFETY: only pointers from `Box::<u64>::into_raw` are set.
+    /// static KEY: StaticKey = unsafe { StaticKey::with_destructor(free) };
+    ///
+    /// std::thread::spawn(|| KEY.set(Box::into_raw(Box::new(1_u64)).cast())).join().unwrap()?;
+    /// # Ok::<(), os_thread_local::AccessError>(())
+    /// ```
+    pub const unsafe fn with_destructor(destructor: Destructor) -> Self {
+        StaticKey {
+            key: AtomicUsize::new(NOT_CREATED),
+            destructor: Some(destructor),
+        }
+    }
+
+    /// The calling thread's value; null if it has set none. It does not create the key.
+    ///
+    /// ```
+    /// # use os_thread_local::key::StaticKey;
+    /// static KEY: StaticKey = StaticKey::new();
+    /// assert!(KEY.get().is_null());
+    /// ```
+    #[inline]
+    pub fn get(&self) -> *mut c_void {
+        match self.key.load(Ordering::Acquire) {
+            NOT_CREATED => ptr::null_mut(),
+            // SAFETY: created before it was stored, and never deleted.
+            key => unsafe { sys::get(sys::from_bits(key)) },
+        }
+    }
+
+    /// Sets the calling thread's value, and creates the key if it is the first. The value it replaces is not destroyed.
+    ///
+    /// # Errors
+    ///
+    /// [`OutOfKeys`](AccessError::OutOfKeys) if the system has no key left, [`OutOfMemory`](AccessError::OutOfMemory) if it has no
+    /// memory for the value. A later call tries again.
+    ///
+    /// ```
+    /// # use os_thread_local::key::StaticKey;
+    /// static KEY: StaticKey = StaticKey::new();
+    /// let here = &KEY as *const _ as *mut _;
+    /// KEY.set(here)?;
+    /// assert_eq!(KEY.get(), here);
+    /// # Ok::<(), os_thread_local::AccessError>(())
+    /// ```
+    #[allow(clippy::not_unsafe_ptr_arg_deref)] // stored, not read; destructors: see `with_destructor`
+    pub fn set(&self, value: *mut c_void) -> Result<(), AccessError> {
+        let key = match self.key.load(Ordering::Acquire) {
+            NOT_CREATED => self.create()?,
+            key => key,
+        };
+        // SAFETY: created, and never deleted; the values are the destructor's provider's business.
+        if unsafe { sys::set(sys::from_bits(key), value) } {
+            Ok(())
+        } else {
+            Err(AccessError::OutOfMemory)
+        }
+    }
+
+    /// Threads may race here: the first to store its key wins, the others delete theirs. So nobody waits for anybody, not
+    /// even in the child of a fork.
+    #[cold]
+    fn create(&self) -> Result<usize, AccessError> {
+        let key = match sys::create(self.destructor) {
+            Some(key) => key,
+            // The winner of a race may have taken the last one.
+            None => match self.key.load(Ordering::Acquire) {
+                NOT_CREATED => return Err(AccessError::OutOfKeys),
+                key => return Ok(key),
+            },
+        };
+        let bits = sys::to_bits(key);
+        match self
+            .key
+            .compare_exchange(NOT_CREATED, bits, Ordering::AcqRel, Ordering::Acquire)
+        {
+            Ok(_) => Ok(bits),
+            Err(winner) => {
+                // SAFETY: created above, and nobody has seen it.
+                unsafe { sys::delete(key) };
+                Ok(winner)
+            }
+        }
+    }
+}
+
+impl Default for StaticKey {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for StaticKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StaticKey").finish_non_exhaustive()
+    }
+}

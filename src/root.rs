@@ -1,0 +1,150 @@
+//! The one OS key of the crate, and what hangs on it: each thread's record, and the hooks that end it.
+//!
+//! The key is created on first use and never deleted: background threads may read it while the process exits.
+
+use crate::record::{self, Record};
+use crate::registry::REGISTRY;
+use crate::sync::Once;
+use crate::sys::{self, Hooks};
+use crate::AccessError;
+use core::ffi::c_void;
+use core::mem;
+use core::ptr::{self, NonNull};
+
+/// The key, once it exists. Creation can fail (every key of the process is taken); a later call tries again.
+static ROOT: Once<sys::Key> = Once::new();
+
+static HOOKS: Hooks = Hooks {
+    thread_exit: on_thread_exit,
+    process_exit: on_process_exit,
+    before_fork,
+    after_fork,
+};
+
+/// The root slot's key, created by the first call.
+pub(crate) fn key() -> Result<sys::Key, AccessError> {
+    let create = || {
+        let key = sys::create(Some(on_key_destructor)).ok_or(AccessError::OutOfKeys)?;
+        sys::install_hooks(&HOOKS);
+        Ok(key)
+    };
+    ROOT.try_call_once(create).copied()
+}
+
+/// What `read` takes, for an object to keep: the key, if a word can hold it.
+pub(crate) fn locate(key: sys::Key) -> Option<usize> {
+    Some(sys::to_bits(key))
+}
+
+/// This thread's record, if it has one: the read on the fast path.
+///
+/// # Safety
+/// `locate` gave the locator, and that happened before.
+#[inline(always)]
+pub(crate) unsafe fn read(locator: usize) -> Option<NonNull<Record>> {
+    // SAFETY: the locator is the live root key, which is never deleted.
+    NonNull::new(unsafe { sys::get(sys::from_bits(locator)) }.cast())
+}
+
+/// This thread's record, if it has one; for the cold paths.
+pub(crate) fn current() -> Option<NonNull<Record>> {
+    let key = *ROOT.get()?;
+    // SAFETY: the key is live: it is never deleted.
+    let record = NonNull::new(unsafe { sys::get(key) }.cast())?;
+    if record == record::under_construction() {
+        None
+    } else {
+        Some(record)
+    }
+}
+
+/// This thread's record; makes it on the thread's first use.
+pub(crate) fn current_or_new() -> Result<NonNull<Record>, AccessError> {
+    let key = key()?;
+    // SAFETY: the key is live: it is never deleted.
+    match NonNull::new(unsafe { sys::get(key) }.cast()) {
+        Some(record) if record == record::under_construction() => Err(AccessError::Recursive),
+        Some(record) => Ok(record),
+        None => new_record(key),
+    }
+}
+
+/// The mark stands in the root slot while the record is allocated: a global allocator that uses an object of this crate
+/// gets `Recursive` instead of calling itself without end.
+#[cold]
+fn new_record(key: sys::Key) -> Result<NonNull<Record>, AccessError> {
+    // SAFETY: the key is live; the destructor accepts the mark.
+    if !unsafe { sys::set(key, record::under_construction().as_ptr().cast()) } {
+        return Err(AccessError::OutOfMemory);
+    }
+    let record = Record::allocate();
+    let value = record.map_or(ptr::null_mut(), |record| record.as_ptr().cast());
+    // SAFETY: the key is live; the destructor accepts a record and is not called for null.
+    let set = unsafe { sys::set(key, value) };
+    debug_assert!(set, "a slot that has a value can be set");
+    let record = record.ok_or(AccessError::OutOfMemory)?;
+    sys::at_thread_exit(&HOOKS);
+    Ok(record)
+}
+
+/// The first hook: the OS key's destructor. Everywhere, and the one that frees the record.
+///
+/// Where the OS calls it again (POSIX), the record is put back first, so that the destructors of other libraries that use
+/// our objects find a live one, and it is freed in the first round that finds nothing to do. Not later: sanitizers take their own
+/// state down in the last round.
+unsafe extern "system" fn on_key_destructor(value: *mut c_void) {
+    let record = match NonNull::new(value.cast::<Record>()) {
+        Some(record) if record != record::under_construction() => record,
+        _ => return,
+    };
+    let key = match ROOT.get() {
+        Some(key) => *key,
+        None => return,
+    };
+    // SAFETY: the key is live. On Windows another fiber's record can stand there: `DeleteFiber` calls back on the fiber
+    // that deletes. That one stays.
+    let ours = unsafe {
+        let present = sys::get(key);
+        present.is_null() || present == value
+    };
+    if ours {
+        // SAFETY: the key is live, the value a record. If it fails, destructors that use our objects get a new record.
+        unsafe { sys::set(key, value) };
+    }
+    // SAFETY: the OS gives the record that was set, once, on the context that ends: nobody else walks it.
+    let found = unsafe { record::destroy_values(record) };
+    if found && sys::DESTRUCTOR_REPEATS {
+        return;
+    }
+    if ours {
+        // SAFETY: as above.
+        unsafe { sys::set(key, ptr::null_mut()) };
+    }
+    // SAFETY: it has no values any more, and the root slot does not hold it.
+    unsafe { record::free(record) };
+}
+
+/// The second hook: the thread-exit list. It destroys values while C++'s and std's thread-locals live; the record stays
+/// for the key's destructor, with the marks that say what is destroyed.
+unsafe extern "C" fn on_thread_exit(_: *mut c_void) {
+    if let Some(record) = current() {
+        // SAFETY: it is this thread's record, and the thread is not in the middle of a walk: the OS runs one exit
+        // handler at a time.
+        unsafe { record::destroy_values(record) };
+    }
+}
+
+extern "C" fn on_process_exit() {
+    // SAFETY: any time, any thread, any argument.
+    unsafe { on_thread_exit(ptr::null_mut()) }
+}
+
+/// A child has only the thread that forked. Had another one held the lock, nobody would release it there.
+unsafe extern "C" fn before_fork() {
+    mem::forget(REGISTRY.lock());
+}
+
+unsafe extern "C" fn after_fork() {
+    // SAFETY: `before_fork` took the lock on this thread and forgot the guard.
+    unsafe { REGISTRY.force_unlock() }
+}

@@ -1,0 +1,74 @@
+//! The one lock, and the guard around initialization.
+
+use crate::sys;
+use core::ops::{Deref, DerefMut};
+use crossbeam_utils::{Backoff, CachePadded};
+use spin::mutex::{SpinMutex, SpinMutexGuard};
+use spin::relax::RelaxStrategy;
+
+/// How a waiting thread spends its time: it lets others run, for one of them may hold what it waits for.
+pub(crate) struct Yield;
+
+impl RelaxStrategy for Yield {
+    fn relax() {
+        sys::yield_now();
+    }
+}
+
+pub(crate) type Once<T> = spin::once::Once<T, Yield>;
+
+/// A spin lock that yields to the OS soon, so that a preempted holder does not burn a core. It has its cache lines to
+/// itself: who waits does not slow down who works next to it.
+pub(crate) struct Lock<T>(CachePadded<SpinMutex<T, Yield>>);
+
+pub(crate) struct Guard<'a, T>(SpinMutexGuard<'a, T>);
+
+impl<T> Lock<T> {
+    pub(crate) const fn new(value: T) -> Self {
+        Lock(CachePadded::new(SpinMutex::new(value)))
+    }
+
+    /// Holders run no user code and allocate nothing, so a wait is short unless the holder was preempted.
+    pub(crate) fn lock(&self) -> Guard<'_, T> {
+        match self.0.try_lock() {
+            Some(guard) => Guard(guard),
+            None => self.lock_contended(),
+        }
+    }
+
+    #[cold]
+    fn lock_contended(&self) -> Guard<'_, T> {
+        const SPINS: u32 = 5;
+        let backoff = Backoff::new();
+        for _ in 0..SPINS {
+            backoff.spin();
+            if let Some(guard) = self.0.try_lock() {
+                return Guard(guard);
+            }
+        }
+        Guard(self.0.lock())
+    }
+
+    /// Releases the lock for a guard that was forgotten.
+    ///
+    /// # Safety
+    /// The lock is held by a forgotten guard, and nothing that the guard gave access to is used any more.
+    pub(crate) unsafe fn force_unlock(&self) {
+        // SAFETY: as the caller promises.
+        unsafe { self.0.force_unlock() }
+    }
+}
+
+impl<T> Deref for Guard<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T> DerefMut for Guard<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.0
+    }
+}

@@ -1,0 +1,61 @@
+//! The seam to the operating system.
+//!
+//! A backend is one file. `build.rs` picks it and says so in one cfg. It exports:
+//!
+//! - `Key`: the OS's key, `Copy`. `to_bits` and `from_bits` turn it into a `usize` and back; they MUST be inverse.
+//! - `create(destructor)`: a new key, whose value is null in every thread, or `None` when the OS has none left. At the
+//!   end of a thread (a fiber, a task) the OS MUST call the destructor with the thread's value if it is not null, on the
+//!   context that is ending. `create` MUST happen before every `get` and `set` of the key.
+//! - `get(key)`: the calling thread's value. It MUST NOT fail, and MUST NOT change what a caller can observe (`errno`,
+//!   the last error). It is the hot path.
+//! - `set(key, value)`: sets it; `false` when there is no memory. It MUST succeed for a thread whose value of that key
+//!   is not null.
+//! - `delete(key)`: gives the key back. Whether destructors run is the OS's business; `key` documents it.
+//! And with `alloc`:
+//!
+//! - `yield_now()`: lets another thread run that may hold the lock.
+//! - `DESTRUCTOR_REPEATS`: the OS nulls the value before it calls the destructor, and calls it again in a later round
+//!   when the destructor has set a value.
+//! - `install_hooks(hooks)`: called once, before the first record exists; connects what the OS has of `Hooks`.
+//! - `at_thread_exit(hooks)`: called once by each thread that gets a record; registers `Hooks::thread_exit` in the
+//!   thread's exit list, where there is one.
+
+#[cfg(all(os_thread_local_backend = "pthread", feature = "alloc"))]
+#[path = "posix_hooks.rs"]
+mod hooks;
+#[cfg(os_thread_local_backend = "pthread")]
+#[path = "pthread.rs"]
+mod imp;
+
+#[cfg(os_thread_local_backend = "fls")]
+#[path = "fls.rs"]
+mod imp;
+
+#[cfg(os_thread_local_backend = "single")]
+#[path = "single.rs"]
+mod imp;
+
+#[cfg(os_thread_local_backend = "unsupported")]
+#[path = "unsupported.rs"]
+mod imp;
+
+#[cfg(all(os_thread_local_backend = "pthread", feature = "alloc"))]
+pub(crate) use self::hooks::{at_thread_exit, install_hooks};
+pub(crate) use self::imp::*;
+
+/// A destructor as the OS calls it. `"system"` is the C convention everywhere but on 32-bit Windows.
+pub(crate) type Destructor = unsafe extern "system" fn(*mut core::ffi::c_void);
+
+/// What the crate wants to be told by the OS. Every function is safe to call at any time on any thread.
+#[cfg(feature = "alloc")]
+#[allow(dead_code)] // a backend connects what its OS has
+pub(crate) struct Hooks {
+    /// The calling thread is about to end, and C++'s and std's thread-locals still live. The argument is not used.
+    pub(crate) thread_exit: unsafe extern "C" fn(*mut core::ffi::c_void),
+    /// The process ends by `exit` or by returning from `main`; called on the thread that does it.
+    pub(crate) process_exit: extern "C" fn(),
+    /// `fork` is about to run: take the lock.
+    pub(crate) before_fork: unsafe extern "C" fn(),
+    /// `fork` has run, in the parent or in the child: release the lock.
+    pub(crate) after_fork: unsafe extern "C" fn(),
+}

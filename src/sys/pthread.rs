@@ -1,0 +1,111 @@
+//! POSIX thread-specific data: `pthread_key_create(3p)`, `pthread_getspecific(3p)`, `pthread_setspecific(3p)`,
+//! `pthread_key_delete(3p)`; and `sched_yield(3p)`.
+//!
+//! The bindings are written by hand because the crate is used where there is no libc crate. They are compared with the
+//! libc crate's for every target it knows by `ci/check-types`.
+
+use super::Destructor;
+use core::ffi::c_void;
+
+/// `pthread_key_t`, as each system's `<sys/types.h>` has it. 0 is a valid key on most of them.
+#[cfg(any(
+    target_os = "android",
+    target_os = "dragonfly",
+    target_os = "freebsd",
+    target_os = "haiku",
+    target_os = "hurd",
+    target_os = "netbsd",
+    target_os = "nto",
+    target_os = "nuttx",
+    target_os = "openbsd",
+    target_os = "qurt",
+))]
+pub(crate) type Key = i32;
+#[cfg(any(
+    target_vendor = "apple",  // unsigned long: as wide as a pointer in each of Apple's ABIs
+    target_os = "vxworks",    // unsigned long
+    target_os = "cygwin",     // a pointer
+    target_os = "redox",      // size_t
+))]
+pub(crate) type Key = usize;
+#[cfg(not(any(
+    target_os = "android",
+    target_os = "dragonfly",
+    target_os = "freebsd",
+    target_os = "haiku",
+    target_os = "hurd",
+    target_os = "netbsd",
+    target_os = "nto",
+    target_os = "nuttx",
+    target_os = "openbsd",
+    target_os = "qurt",
+    target_vendor = "apple",
+    target_os = "vxworks",
+    target_os = "cygwin",
+    target_os = "redox",
+)))]
+pub(crate) type Key = u32;
+
+extern "C" {
+    fn pthread_key_create(key: *mut Key, destructor: Option<Destructor>) -> i32;
+    fn pthread_key_delete(key: Key) -> i32;
+    fn pthread_getspecific(key: Key) -> *mut c_void;
+    fn pthread_setspecific(key: Key, value: *const c_void) -> i32;
+    #[cfg(feature = "alloc")]
+    fn sched_yield() -> i32;
+}
+
+/// POSIX: a destructor that sets the value again is called again, PTHREAD_DESTRUCTOR_ITERATIONS times at the least.
+#[cfg(feature = "alloc")]
+pub(crate) const DESTRUCTOR_REPEATS: bool = true;
+
+#[inline(always)]
+pub(crate) fn to_bits(key: Key) -> usize {
+    key as usize
+}
+
+#[inline(always)]
+pub(crate) fn from_bits(bits: usize) -> Key {
+    bits as Key
+}
+
+pub(crate) fn create(destructor: Option<Destructor>) -> Option<Key> {
+    let mut key = 0;
+    // SAFETY: `key` is valid for a write. The destructor's own contract is its provider's.
+    match unsafe { pthread_key_create(&mut key, destructor) } {
+        0 => Some(key),
+        // EAGAIN (no key left) and ENOMEM: either way there is none.
+        _ => None,
+    }
+}
+
+/// # Safety
+/// `create` returned the key, and it has not been deleted.
+#[inline(always)]
+pub(crate) unsafe fn get(key: Key) -> *mut c_void {
+    // SAFETY: the key is live, as the caller promises.
+    unsafe { pthread_getspecific(key) }
+}
+
+/// # Safety
+/// As for `get`; and the value must be one that the key's destructor accepts.
+pub(crate) unsafe fn set(key: Key, value: *mut c_void) -> bool {
+    // SAFETY: the key is live, as the caller promises.
+    unsafe { pthread_setspecific(key, value) == 0 }
+}
+
+/// # Safety
+/// As for `get`; the key must not be used again.
+pub(crate) unsafe fn delete(key: Key) {
+    // SAFETY: the key is live, as the caller promises.
+    let result = unsafe { pthread_key_delete(key) };
+    debug_assert_eq!(result, 0);
+}
+
+#[cfg(feature = "alloc")]
+pub(crate) fn yield_now() {
+    // SAFETY: no arguments, no preconditions.
+    unsafe {
+        sched_yield();
+    }
+}
