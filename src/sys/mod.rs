@@ -11,6 +11,7 @@
 //! - `set(key, value)`: sets it; `false` when there is no memory. It MUST succeed for a thread whose value of that key
 //!   is not null.
 //! - `delete(key)`: gives the key back. Whether destructors run is the OS's business; `key` documents it.
+//!
 //! And with `alloc`:
 //!
 //! - `yield_now()`: lets another thread run that may hold the lock.
