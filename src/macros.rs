@@ -43,21 +43,16 @@ macro_rules! __thread_local_static {
     ($(#[$attr:meta])*, $vis:vis, $name:ident, $t:ty, const $init:block) => {
         $(#[$attr])*
         $vis static $name: $crate::ThreadLocal<$t> = {
-            // Evaluated by the compiler, copied for each thread.
-            const INIT: $t = $init;
-            fn init() -> $t {
-                INIT
-            }
-            $crate::ThreadLocal::new(init)
+            // Evaluated by the compiler, copied for each thread. Items are not hygienic: the caller's expression sees this
+            // name, and may have one of its own.
+            const __OS_THREAD_LOCAL_INIT: $t = $init;
+            $crate::ThreadLocal::new(|| __OS_THREAD_LOCAL_INIT)
         };
     };
     ($(#[$attr:meta])*, $vis:vis, $name:ident, $t:ty, $init:expr) => {
         $(#[$attr])*
         $vis static $name: $crate::ThreadLocal<$t> = {
-            fn init() -> $t {
-                $init
-            }
-            $crate::ThreadLocal::new(init)
+            $crate::ThreadLocal::new(|| -> $t { $init })
         };
     };
 }

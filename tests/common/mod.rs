@@ -1,0 +1,157 @@
+//! What several test files need: a log of what was destroyed in which order, and a census of what was
+//! built and destroyed, and where.
+
+#![allow(dead_code)] // each test file uses a part of it
+
+use std::marker::PhantomData;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+/// The calling thread, told by the operating system: std's own `thread::current()` may be gone by the
+/// time a destructor asks.
+pub fn this_thread() -> usize {
+    #[cfg(unix)]
+    {
+        extern "C" {
+            fn pthread_self() -> usize;
+        }
+        // SAFETY: has no precondition; `pthread_t` is one word wherever std has threads.
+        unsafe { pthread_self() }
+    }
+    #[cfg(windows)]
+    {
+        #[link(name = "kernel32")]
+        extern "system" {
+            fn GetCurrentThreadId() -> u32;
+        }
+        // SAFETY: has no precondition.
+        unsafe { GetCurrentThreadId() as usize }
+    }
+    #[cfg(not(any(unix, windows)))]
+    {
+        0
+    }
+}
+
+/// Runs `f` in a new thread and waits until that thread has ended, its destructors included.
+pub fn in_thread<R: Send + 'static>(f: impl FnOnce() -> R + Send + 'static) -> R {
+    match thread::spawn(f).join() {
+        Ok(r) => r,
+        Err(panic) => std::panic::resume_unwind(panic),
+    }
+}
+
+/// A list that every thread can write to.
+#[derive(Clone, Default)]
+pub struct Log(Arc<Mutex<Vec<u32>>>);
+
+impl Log {
+    pub fn new() -> Log {
+        Log::default()
+    }
+
+    pub fn push(&self, name: u32) {
+        self.0.lock().unwrap().push(name);
+    }
+
+    /// What was written since the last call.
+    pub fn take(&self) -> Vec<u32> {
+        std::mem::take(&mut *self.0.lock().unwrap())
+    }
+
+    /// A value that writes `name` when it is dropped.
+    pub fn entry(&self, name: u32) -> Entry {
+        Entry {
+            log: self.clone(),
+            name,
+        }
+    }
+}
+
+/// Writes its name into a log when it is dropped.
+pub struct Entry {
+    log: Log,
+    pub name: u32,
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.log.push(self.name);
+    }
+}
+
+/// Calls its closure when it is dropped.
+pub struct OnDrop<F: FnMut()>(pub F);
+
+/// The same with one type for all closures.
+pub type LastWords = OnDrop<Box<dyn FnMut()>>;
+
+impl<F: FnMut()> Drop for OnDrop<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
+/// How many values were built, how many destroyed, and how many of these by a thread that had not
+/// built them.
+#[derive(Clone, Default)]
+pub struct Census(Arc<Counters>);
+
+#[derive(Default)]
+struct Counters {
+    built: AtomicUsize,
+    dropped: AtomicUsize,
+    strayed: AtomicUsize,
+}
+
+impl Census {
+    pub fn new() -> Census {
+        Census::default()
+    }
+
+    pub fn count(&self) -> Counted {
+        self.0.built.fetch_add(1, SeqCst);
+        Counted {
+            census: self.clone(),
+            thread: this_thread(),
+            alive: ALIVE,
+            not_send: PhantomData,
+        }
+    }
+
+    pub fn built(&self) -> usize {
+        self.0.built.load(SeqCst)
+    }
+
+    pub fn dropped(&self) -> usize {
+        self.0.dropped.load(SeqCst)
+    }
+
+    /// Destroyed by another thread than the one that built it.
+    pub fn strayed(&self) -> usize {
+        self.0.strayed.load(SeqCst)
+    }
+}
+
+const ALIVE: u32 = 0x0A11_0A11;
+
+/// A value that is counted when it is built and when it is dropped. It is not `Send`.
+pub struct Counted {
+    census: Census,
+    thread: usize,
+    alive: u32,
+    not_send: PhantomData<*mut ()>,
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        // A value that is dropped twice, or that never was one, fails here.
+        assert_eq!(self.alive, ALIVE);
+        self.alive = 0;
+        self.census.0.dropped.fetch_add(1, SeqCst);
+        if self.thread != this_thread() {
+            self.census.0.strayed.fetch_add(1, SeqCst);
+        }
+    }
+}
