@@ -1,0 +1,231 @@
+//! Memory, counted by an allocator of our own. One test, in a process of its own: nothing else allocates.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{mpsc, Arc};
+use std::thread;
+
+use os_thread_local::{reclaim, ThreadLocal};
+
+struct Counting;
+
+static LIVE: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: hands everything on to the system's allocator, and counts.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        LIVE.fetch_add(layout.size(), SeqCst);
+        // SAFETY: as our caller promises.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, p: *mut u8, layout: Layout) {
+        LIVE.fetch_sub(layout.size(), SeqCst);
+        // SAFETY: as our caller promises.
+        unsafe { System.dealloc(p, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn live() -> usize {
+    LIVE.load(SeqCst)
+}
+
+/// What `f` leaves allocated when it is called a second time.
+fn left_by(mut f: impl FnMut()) -> isize {
+    f();
+    let before = live();
+    f();
+    live() as isize - before as isize
+}
+
+#[test]
+fn memory() {
+    a_value_costs_at_most_48_bytes();
+    a_million_one_after_another();
+    threads_leave_nothing();
+    a_thread_that_only_sees_short_lived_objects();
+    reclaim_gives_back();
+    removed_values();
+}
+
+fn a_value_costs_at_most_48_bytes() {
+    let first = ThreadLocal::new(|| 0u8);
+    first.with(|_| ()); // this thread's record
+    let (mut bytes, mut words) = (0, 0);
+    for _ in 0..10 {
+        // Two objects whose numbers are inline and known, so that only the value is allocated.
+        let (a, b) = (ThreadLocal::new(|| 1u64), ThreadLocal::new(|| [0u64; 10]));
+        a.prepare().unwrap();
+        b.prepare().unwrap();
+        let before = live();
+        a.with(|_| ());
+        bytes = live() - before - 8;
+        b.with(|_| ());
+        words = live() - before - bytes - 8 - 80;
+    }
+    println!("overhead of a value: {} and {} bytes", bytes, words);
+    assert!(bytes <= 48 && words <= 48, "{} {}", bytes, words);
+
+    // The same over many, the growth of the thread's table included.
+    const OBJECTS: usize = 100_000;
+    let objects: Arc<Vec<ThreadLocal<u64>>> =
+        Arc::new((0..OBJECTS).map(|_| ThreadLocal::new(|| 1)).collect());
+    objects.iter().for_each(|o| o.prepare().unwrap());
+    let theirs = Arc::clone(&objects);
+    let in_use = thread::spawn(move || {
+        let before = live();
+        theirs.iter().for_each(|o| o.with(|_| ()));
+        live() - before
+    })
+    .join()
+    .unwrap();
+    let each = in_use / OBJECTS - 8;
+    println!("overhead of each of {} values: {} bytes", OBJECTS, each);
+    assert!(each <= 48 + 2 * 8, "{}", each);
+}
+
+fn a_million_one_after_another() {
+    const OBJECTS: u32 = 1_000_000;
+    let once = |i| {
+        let object = ThreadLocal::new(|| Cell::new(0u32));
+        assert_eq!(object.replace(i), 0);
+        assert_eq!(object.get(), i);
+    };
+    let boxed_once = |i| {
+        let object = ThreadLocal::new(|| Box::new(Cell::new(0u32)));
+        assert_eq!(object.with(|v| v.replace(i)), 0);
+    };
+    once(0);
+    boxed_once(0);
+    let before = live();
+    for i in 0..OBJECTS / 2 {
+        once(i);
+        boxed_once(i);
+    }
+    assert_eq!(live(), before);
+}
+
+fn threads_leave_nothing() {
+    static FOO: ThreadLocal<Box<u32>> = ThreadLocal::new(|| Box::new(1));
+    let objects: Arc<Vec<ThreadLocal<Box<u32>>>> =
+        Arc::new((0..100).map(|_| ThreadLocal::new(|| Box::new(1))).collect());
+    let left = left_by(|| {
+        for _ in 0..200 {
+            let objects = Arc::clone(&objects);
+            thread::spawn(move || {
+                FOO.with(|_| ());
+                objects.iter().for_each(|o| o.with(|_| ()));
+            })
+            .join()
+            .unwrap();
+        }
+    });
+    // A thread's record alone is larger than 256 bytes: 200 of them would show.
+    assert!(left < 4_096, "{} bytes", left);
+}
+
+type Order = Box<dyn FnOnce() + Send>;
+
+/// A pool thread, as other people's programs have them: it lives on, objects come and go.
+fn pool_thread() -> (impl Fn(Order), impl FnOnce()) {
+    let (orders, receive) = mpsc::sync_channel::<Order>(1);
+    let (report, done) = mpsc::sync_channel::<()>(1);
+    let thread = thread::spawn(move || {
+        for order in receive {
+            order();
+            report.send(()).unwrap();
+        }
+    });
+    let run = {
+        let orders = orders.clone();
+        move |order| {
+            orders.send(order).unwrap();
+            done.recv().unwrap();
+        }
+    };
+    (run, move || {
+        // The other sender went with `run`.
+        drop(orders);
+        thread.join().unwrap();
+    })
+}
+
+fn a_thread_that_only_sees_short_lived_objects() {
+    let (run, join) = pool_thread();
+    // Values with a destructor wait for their thread; its next first use destroys them.
+    let left = left_by(|| {
+        for _ in 0..2_000 {
+            let object = Arc::new(ThreadLocal::new(|| Box::new([0u64; 16])));
+            let theirs = Arc::clone(&object);
+            run(Box::new(move || theirs.with(|_| ())));
+        }
+    });
+    assert!(left < 4_096, "{} bytes with destructors", left);
+
+    // Values without one are freed when their object is dropped, even if that thread never comes back.
+    let objects = |n: usize| -> Arc<Vec<ThreadLocal<[u64; 16]>>> {
+        Arc::new((0..n).map(|_| ThreadLocal::new(|| [0; 16])).collect())
+    };
+    let use_all = |objects: &Arc<Vec<ThreadLocal<[u64; 16]>>>| {
+        let theirs = Arc::clone(objects);
+        run(Box::new(move || theirs.iter().for_each(|o| o.with(|_| ()))));
+    };
+    use_all(&objects(1_000)); // the tables have their size now
+    let before = live();
+    let some = objects(1_000);
+    use_all(&some);
+    assert!(live() - before >= 1_000 * 16 * 8);
+    drop(some);
+    assert!(live() < before + 4_096, "{} bytes without", live() - before);
+    drop(run);
+    join();
+}
+
+fn reclaim_gives_back() {
+    let (run, join) = pool_thread();
+    let use_and_drop = || {
+        let objects: Arc<Vec<ThreadLocal<Box<[u64; 16]>>>> = Arc::new(
+            (0..1_000)
+                .map(|_| ThreadLocal::new(|| Box::new([0; 16])))
+                .collect(),
+        );
+        run(Box::new(move || {
+            objects.iter().for_each(|o| o.with(|_| ()))
+        }));
+    };
+    // Dropped by the pool thread itself; then by us.
+    use_and_drop();
+    run(Box::new(reclaim));
+    let before = live();
+    let objects: Arc<Vec<ThreadLocal<Box<[u64; 16]>>>> = Arc::new(
+        (0..1_000)
+            .map(|_| ThreadLocal::new(|| Box::new([0; 16])))
+            .collect(),
+    );
+    let theirs = Arc::clone(&objects);
+    run(Box::new(move || theirs.iter().for_each(|o| o.with(|_| ()))));
+    drop(objects);
+    assert!(
+        live() - before >= 1_000 * 16 * 8,
+        "they wait for their thread"
+    );
+    run(Box::new(reclaim));
+    assert!(live() < before + 4_096, "{} bytes", live() - before);
+    drop(run);
+    join();
+}
+
+fn removed_values() {
+    let mut object = ThreadLocal::new(|| Box::new([0u64; 16]));
+    let left = left_by(|| {
+        for _ in 0..1_000 {
+            object.with(|_| ());
+            drop(object.remove().unwrap());
+        }
+    });
+    assert_eq!(left, 0);
+}

@@ -1,0 +1,107 @@
+//! `AccessError`, and what `with` says when it panics.
+
+mod common;
+
+use std::collections::HashSet;
+use std::panic::catch_unwind;
+use std::sync::{Arc, Mutex};
+
+use common::{in_thread, OnDrop};
+use os_thread_local::{AccessError, ThreadLocal};
+
+const ALL: [AccessError; 4] = [
+    AccessError::Destroyed,
+    AccessError::Recursive,
+    AccessError::OutOfKeys,
+    AccessError::OutOfMemory,
+];
+
+#[test]
+fn each_says_something_else() {
+    let texts: HashSet<String> = ALL.iter().map(|e| e.to_string()).collect();
+    assert_eq!(texts.len(), 4);
+    for text in texts {
+        assert!(text.len() > 10 && !text.ends_with('.'), "{:?}", text);
+    }
+    let debugs: HashSet<String> = ALL.iter().map(|e| format!("{:?}", e)).collect();
+    assert_eq!(debugs.len(), 4);
+}
+
+#[test]
+fn the_usual_traits() {
+    fn is<T: Copy + Eq + std::hash::Hash + std::fmt::Debug + Send + Sync + Unpin + 'static>() {}
+    is::<AccessError>();
+    assert_eq!(ALL.iter().collect::<HashSet<_>>().len(), 4);
+    assert_ne!(AccessError::Destroyed, AccessError::Recursive);
+}
+
+#[cfg(feature = "std")]
+#[test]
+fn is_an_error() {
+    fn fails() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        Err(AccessError::OutOfKeys)?;
+        Ok(())
+    }
+    let error = fails().unwrap_err();
+    assert_eq!(error.downcast_ref(), Some(&AccessError::OutOfKeys));
+}
+
+fn message(panic: Box<dyn std::any::Any + Send>) -> String {
+    match panic.downcast::<String>() {
+        Ok(text) => *text,
+        Err(panic) => panic.downcast_ref::<&str>().unwrap().to_string(),
+    }
+}
+
+#[test]
+fn with_panics_with_the_errors_text() {
+    static RECURSIVE: ThreadLocal<u32> = ThreadLocal::new(|| RECURSIVE.with(|v| *v));
+    let text = message(catch_unwind(|| RECURSIVE.with(|v| *v)).unwrap_err());
+    assert!(
+        text.contains(&AccessError::Recursive.to_string()),
+        "{:?}",
+        text
+    );
+
+    static DESTROYED: ThreadLocal<Box<dyn std::any::Any>> = ThreadLocal::new(|| {
+        Box::new(OnDrop(|| {
+            let panic = catch_unwind(|| DESTROYED.with(|_| ())).unwrap_err();
+            *SEEN.lock().unwrap() = message(panic);
+        }))
+    });
+    static SEEN: Mutex<String> = Mutex::new(String::new());
+    in_thread(|| DESTROYED.with(|_| ()));
+    let text = SEEN.lock().unwrap();
+    assert!(
+        text.contains(&AccessError::Destroyed.to_string()),
+        "{:?}",
+        text
+    );
+}
+
+/// The panic's location is the line that called `with`, not a line of ours.
+#[test]
+fn the_panic_points_at_the_caller() {
+    static RECURSIVE: ThreadLocal<std::cell::Cell<u32>> =
+        ThreadLocal::new(|| RECURSIVE.with(|_| unreachable!()));
+    let places = Arc::new(Mutex::new(vec![]));
+    let (p, me) = (Arc::clone(&places), common::this_thread());
+    let default = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        if common::this_thread() == me {
+            p.lock()
+                .unwrap()
+                .push(info.location().unwrap().file().to_string());
+        } else {
+            default(info);
+        }
+    }));
+    assert!(catch_unwind(|| RECURSIVE.with(|_| ())).is_err());
+    assert!(catch_unwind(|| RECURSIVE.get()).is_err());
+    drop(std::panic::take_hook());
+    let places = places.lock().unwrap();
+    assert_eq!(places.len(), 2);
+    for place in &*places {
+        assert!(place.ends_with("errors.rs"), "{}", place);
+    }
+}

@@ -1,0 +1,182 @@
+//! `key::Key` and `key::StaticKey`: the operating system's keys, without a table behind them.
+//! Works without the feature `alloc`.
+
+mod common;
+
+use std::ffi::c_void;
+use std::ptr::null_mut;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::thread;
+
+use common::in_thread;
+use os_thread_local::key::{Destructor, Key, StaticKey};
+
+fn word(n: usize) -> *mut c_void {
+    // Only compared, never followed.
+    null_mut::<u8>().wrapping_add(n).cast()
+}
+
+#[test]
+fn each_thread_has_its_own_word() {
+    let key = Key::new().unwrap();
+    assert!(key.get().is_null());
+    key.set(word(1)).unwrap();
+    thread::scope(|s| {
+        s.spawn(|| {
+            assert!(key.get().is_null());
+            key.set(word(2)).unwrap();
+            assert_eq!(key.get(), word(2));
+        });
+    });
+    assert_eq!(key.get(), word(1));
+    key.set(null_mut()).unwrap();
+    assert!(key.get().is_null());
+}
+
+#[test]
+fn keys_do_not_share() {
+    let (a, b) = (Key::new().unwrap(), Key::new().unwrap());
+    a.set(word(1)).unwrap();
+    assert!(b.get().is_null());
+    b.set(word(2)).unwrap();
+    assert_eq!((a.get(), b.get()), (word(1), word(2)));
+    for key in [&a, &b] {
+        key.set(null_mut()).unwrap();
+    }
+}
+
+#[test]
+fn dropping_a_key_gives_it_back() {
+    // More than any system has at a time.
+    for i in 1..20_000 {
+        let key = Key::new().unwrap();
+        assert!(
+            key.get().is_null(),
+            "a new key is null, also where an old one was not"
+        );
+        key.set(word(i)).unwrap();
+        assert_eq!(key.get(), word(i));
+    }
+}
+
+#[test]
+fn a_static_key_is_made_when_it_is_first_set() {
+    static KEY: StaticKey = StaticKey::new();
+    assert!(KEY.get().is_null());
+    KEY.set(word(1)).unwrap();
+    assert_eq!(KEY.get(), word(1));
+    in_thread(|| {
+        assert!(KEY.get().is_null());
+        KEY.set(word(2)).unwrap();
+        assert_eq!(KEY.get(), word(2));
+    });
+    assert_eq!(KEY.get(), word(1));
+    KEY.set(null_mut()).unwrap();
+}
+
+#[test]
+fn threads_that_set_a_static_key_at_once_agree_on_one() {
+    use std::sync::Barrier;
+    static KEYS: [StaticKey; 20] = {
+        #[allow(clippy::declare_interior_mutable_const)] // it is meant to be copied
+        const NEW: StaticKey = StaticKey::new();
+        [NEW; 20]
+    };
+    const THREADS: usize = 8;
+    static START: Barrier = Barrier::new(THREADS);
+    thread::scope(|s| {
+        for t in 1..=THREADS {
+            s.spawn(move || {
+                START.wait();
+                for key in &KEYS {
+                    key.set(word(t)).unwrap();
+                }
+                START.wait();
+                // Had someone made another key, that one's word would be null by now.
+                for key in &KEYS {
+                    assert_eq!(key.get(), word(t));
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn a_destructor_gets_the_word_of_a_thread_that_ends() {
+    static SUM: AtomicUsize = AtomicUsize::new(0);
+    unsafe extern "system" fn add(value: *mut c_void) {
+        SUM.fetch_add(value as usize, SeqCst);
+    }
+    // SAFETY: `add` takes any word, and lives as long as the program.
+    let key = unsafe { Key::with_destructor(add) }.unwrap();
+    thread::scope(|s| {
+        let threads = [
+            s.spawn(|| key.set(word(1)).unwrap()),
+            s.spawn(|| key.set(word(10)).unwrap()),
+            // Not for null: neither when never set, nor when set back.
+            s.spawn(|| assert!(key.get().is_null())),
+            s.spawn(|| {
+                key.set(word(100)).unwrap();
+                key.set(null_mut()).unwrap();
+            }),
+        ];
+        for t in threads {
+            t.join().unwrap();
+        }
+    });
+    assert_eq!(SUM.load(SeqCst), 11);
+    drop(key);
+    assert_eq!(SUM.load(SeqCst), 11);
+}
+
+#[test]
+fn the_destructor_of_a_static_key() {
+    static SUM: AtomicUsize = AtomicUsize::new(0);
+    unsafe extern "system" fn add(value: *mut c_void) {
+        SUM.fetch_add(value as usize, SeqCst);
+    }
+    // SAFETY: `add` takes any word, and lives as long as the program.
+    static KEY: StaticKey = unsafe { StaticKey::with_destructor(add) };
+    for i in 1..=5 {
+        in_thread(move || KEY.set(word(i)).unwrap());
+    }
+    assert_eq!(SUM.load(SeqCst), 15);
+}
+
+#[test]
+fn a_box_in_a_key() {
+    static DROPPED: AtomicUsize = AtomicUsize::new(0);
+    struct Value(u32);
+    impl Drop for Value {
+        fn drop(&mut self) {
+            DROPPED.fetch_add(self.0 as usize, SeqCst);
+        }
+    }
+    unsafe extern "system" fn free(value: *mut c_void) {
+        // SAFETY: only `Box::into_raw` of a `Value` is ever stored in this key.
+        drop(unsafe { Box::from_raw(value.cast::<Value>()) });
+    }
+    // SAFETY: `free` is for what is stored below.
+    static KEY: StaticKey = unsafe { StaticKey::with_destructor(free) };
+    in_thread(|| {
+        KEY.set(Box::into_raw(Box::new(Value(3))).cast()).unwrap();
+        // SAFETY: set one line above.
+        assert_eq!(unsafe { &*KEY.get().cast::<Value>() }.0, 3);
+        assert_eq!(DROPPED.load(SeqCst), 0);
+    });
+    assert_eq!(DROPPED.load(SeqCst), 3);
+}
+
+#[test]
+fn keys_are_shared_between_threads() {
+    fn send_sync<T: Send + Sync + 'static>() {}
+    send_sync::<Key>();
+    send_sync::<StaticKey>();
+    let _: Option<Destructor> = None;
+    assert!(!format!("{:?} {:?}", Key::new().unwrap(), StaticKey::new()).is_empty());
+
+    let key = Key::new().unwrap();
+    key.set(word(1)).unwrap();
+    // Dropped in another thread, while this one has a word in it.
+    in_thread(move || drop(key));
+}
