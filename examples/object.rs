@@ -1,0 +1,49 @@
+//! Thread-local values in a field: they belong to the object, which scoped threads borrow.
+
+use std::cell::RefCell;
+
+use crossbeam_utils::thread::scope;
+use os_thread_local::ThreadLocal;
+
+struct Foo {
+    data: u32,
+    tls: ThreadLocal<RefCell<u32>>,
+}
+
+fn main() {
+    let object = Foo {
+        data: 7,
+        tls: ThreadLocal::new(|| RefCell::new(1)),
+    };
+
+    object.tls.with(|value| {
+        assert_eq!(*value.borrow(), 1);
+        *value.borrow_mut() = 2;
+    });
+
+    scope(|s| {
+        let object = &object;
+        let other = s.spawn(move |_| {
+            object.tls.with(|value| {
+                assert_eq!(*value.borrow(), 1);
+                *value.borrow_mut() = 3;
+                println!(
+                    "the other thread shares data {}, wrote {}",
+                    object.data,
+                    value.borrow()
+                );
+            });
+        });
+        other.join().unwrap();
+
+        object.tls.with(|value| {
+            assert_eq!(*value.borrow(), 2);
+            println!(
+                "the main thread shares data {}, still reads {}",
+                object.data,
+                value.borrow()
+            );
+        });
+    })
+    .unwrap();
+}
