@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{mpsc, Arc, Mutex};
 use std::thread;
 
-use common::{in_thread, Census, Entry, LastWords, Log, OnDrop};
+use common::{in_thread, Census, Counted, Entry, LastWords, Log, OnDrop};
 use os_thread_local::{AccessError, ThreadLocal};
 
 type Logged = ThreadLocal<RefCell<Option<Entry>>>;
@@ -39,7 +39,7 @@ fn values_are_destroyed_before_join_returns() {
 fn a_thread_that_used_nothing_destroys_nothing() {
     let census = Census::new();
     let c = census.clone();
-    let tls = ThreadLocal::from_fn(move || c.count());
+    let tls = ThreadLocal::<Counted, _>::from_fn(move || c.count());
     in_thread(move || assert!(tls.with_existing(|_| ()).is_none()));
     assert_eq!(census.built(), 0);
 }
