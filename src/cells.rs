@@ -185,9 +185,7 @@ impl<T: 'static, F: Fn() -> RefCell<T>> ThreadLocal<RefCell<T>, F> {
     /// ```
     #[track_caller]
     pub fn set(&self, value: T) {
-        set_or_make!(self, RefCell::new, value, |cell, rest| drop(
-            cell.replace(rest)
-        ))
+        set_or_make!(self, RefCell::new, value, |cell, rest| drop(cell.replace(rest)))
     }
 
     /// Takes this thread's value and leaves `T::default()`.

@@ -187,10 +187,7 @@ impl StaticKey {
     /// assert!(KEY.get().is_null());
     /// ```
     pub const fn new() -> Self {
-        StaticKey {
-            key: AtomicUsize::new(NOT_CREATED),
-            destructor: None,
-        }
+        StaticKey { key: AtomicUsize::new(NOT_CREATED), destructor: None }
     }
 
     /// A key with a destructor.
@@ -214,10 +211,7 @@ impl StaticKey {
     /// # Ok::<(), os_thread_local::AccessError>(())
     /// ```
     pub const unsafe fn with_destructor(destructor: Destructor) -> Self {
-        StaticKey {
-            key: AtomicUsize::new(NOT_CREATED),
-            destructor: Some(destructor),
-        }
+        StaticKey { key: AtomicUsize::new(NOT_CREATED), destructor: Some(destructor) }
     }
 
     /// The calling thread's value; null if it has set none. It does not create the key.
@@ -278,10 +272,7 @@ impl StaticKey {
             },
         };
         let bits = sys::to_bits(key);
-        match self
-            .key
-            .compare_exchange(NOT_CREATED, bits, Ordering::AcqRel, Ordering::Acquire)
-        {
+        match self.key.compare_exchange(NOT_CREATED, bits, Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => Ok(bits),
             Err(winner) => {
                 // SAFETY: created above, and nobody has seen it.

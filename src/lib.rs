@@ -7,18 +7,24 @@ extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
-// Calls go downward only: the public types use `record` and `registry`, these use `root`, and only `root` and `key` use
-// `sys`, where the operating system begins.
+// Calls go downward only: the public types use `access`, it uses `record`, `node` and `registry`, these use `root`; and only
+// `root`, `key` and `sync` use `sys`, where the operating system begins.
 mod error;
 pub mod key;
 mod sys;
 
+#[cfg(feature = "alloc")]
+mod access;
 #[cfg(feature = "alloc")]
 mod cells;
 #[cfg(feature = "alloc")]
 mod local;
 #[cfg(feature = "alloc")]
 mod macros;
+#[cfg(feature = "alloc")]
+mod node;
+#[cfg(feature = "alloc")]
+pub mod per_thread;
 #[cfg(feature = "alloc")]
 mod record;
 #[cfg(feature = "alloc")]
@@ -33,3 +39,5 @@ mod sync;
 pub use crate::error::AccessError;
 #[cfg(feature = "alloc")]
 pub use crate::local::{reclaim, ThreadLocal};
+#[cfg(feature = "alloc")]
+pub use crate::per_thread::PerThread;

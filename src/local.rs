@@ -1,4 +1,5 @@
-use crate::record::{self, Claim, Kind, Owner};
+use crate::access;
+use crate::node::{self, Kind, Owner};
 use crate::registry::{self, REGISTRY};
 use crate::root;
 use crate::slot::SlotWord;
@@ -130,11 +131,7 @@ impl<T: 'static, F> ThreadLocal<T, F> {
     /// });
     /// ```
     pub const fn from_fn(init: F) -> Self {
-        ThreadLocal {
-            word: SlotWord::new(),
-            init,
-            _values: PhantomData,
-        }
+        ThreadLocal { word: SlotWord::new(), init, _values: PhantomData }
     }
 
     /// Calls `f` with this thread's value if there is one. It never makes one.
@@ -148,15 +145,9 @@ impl<T: 'static, F> ThreadLocal<T, F> {
     /// assert_eq!(tls.with_existing(|v| *v), Some(7));
     /// ```
     pub fn with_existing<R>(&self, f: impl FnOnce(&T) -> R) -> Option<R> {
-        // SAFETY: the word is this object's.
-        let node = unsafe {
-            self.word
-                .find()
-                .or_else(|| record::find_unpacked(&self.word))
-        }?;
-        // SAFETY: a node of this object holds a `T`. It is destroyed when the thread exits, or through `&mut self`, neither of which happens
-        // while `f` runs.
-        Some(f(unsafe { &*record::value::<T>(node) }))
+        // SAFETY: the word is this object's. Its value is destroyed when the thread exits, or through `&mut self`,
+        // neither of which happens while `f` runs.
+        unsafe { access::existing::<T>(&self.word).map(|value| f(&*value)) }
     }
 
     /// Takes this thread's value out, if there is one. The next access makes a new one.
@@ -172,18 +163,11 @@ impl<T: 'static, F> ThreadLocal<T, F> {
     /// ```
     pub fn remove(&mut self) -> Option<T> {
         // SAFETY: the word is this object's.
-        let node = unsafe {
-            self.word
-                .find()
-                .or_else(|| record::find_unpacked(&self.word))
-        }?;
-        // SAFETY: the node is this thread's, and the object is borrowed exclusively. Once it is in no list it is ours, and its
-        // value is moved out before it is freed.
+        let node = unsafe { access::find(&self.word) }?;
+        // SAFETY: the node is this thread's, and the object is borrowed exclusively. Once it is in no list it is ours.
         unsafe {
             REGISTRY.lock().remove(node);
-            let value = record::value::<T>(node).read();
-            record::free_node(node);
-            Some(value)
+            Some(node::into_value::<T>(node))
         }
     }
 
@@ -214,29 +198,8 @@ impl<T: 'static, F> ThreadLocal<T, F> {
     /// exclusively: until then `&self` keeps the object, and the thread keeps the value.
     #[inline(always)]
     pub(crate) unsafe fn value_or(&self, init: impl FnOnce() -> T) -> Result<*mut T, AccessError> {
-        // SAFETY: the word is this object's, whose nodes hold a `T`.
-        match unsafe { self.word.find() } {
-            // SAFETY: one of these nodes.
-            Some(node) => Ok(unsafe { record::value::<T>(node) }),
-            None => self.initialize(init),
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn initialize(&self, init: impl FnOnce() -> T) -> Result<*mut T, AccessError> {
-        // SAFETY: the word is this object's, and `KIND` is what all its nodes are.
-        let node = match unsafe { record::claim(&self.word, Self::KIND) }? {
-            Claim::Ready(node) => node,
-            Claim::New(building) => {
-                let value = init();
-                // SAFETY: the node was allocated for a `T`, and has none yet.
-                unsafe { record::value::<T>(building.node()).write(value) };
-                building.finish()
-            }
-        };
-        // SAFETY: a node of this object.
-        Ok(unsafe { record::value::<T>(node) })
+        // SAFETY: the word is this object's, and `KIND` is what all its nodes are; the rest as the caller promises.
+        unsafe { access::value_or(&self.word, Self::KIND, init) }
     }
 }
 

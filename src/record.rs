@@ -1,15 +1,14 @@
-//! A thread's record: the table that the root slot points to, and the nodes in it that hold the values.
+//! A thread's record: the table that the root slot points to, and the end of the values that are found through it.
 //!
 //! On Windows a record belongs to a fiber, on a custom backend to a task; "thread" stands for all three.
 
+use crate::node::{Chain, Node};
 use crate::registry::REGISTRY;
-use crate::root;
-use crate::slot::SlotWord;
 use crate::AccessError;
 use alloc::alloc::{alloc, alloc_zeroed, dealloc};
 use core::alloc::Layout;
 use core::cell::Cell;
-use core::mem::{self, MaybeUninit};
+use core::mem;
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering::Relaxed};
 
@@ -160,7 +159,8 @@ impl Record {
         }
     }
 
-    fn state(&self, number: u32) -> State {
+    /// By the owning thread, or under the lock.
+    pub(crate) fn state(&self, number: u32) -> State {
         self.entry(number).map_or(State::Vacant, Entry::state)
     }
 
@@ -173,15 +173,14 @@ impl Record {
     }
 
     /// Makes sure that a slot number has an entry. By the owning thread.
-    fn reserve(&self, number: u32) -> Result<(), AccessError> {
+    pub(crate) fn reserve(&self, number: u32) -> Result<(), AccessError> {
         if self.entry(number).is_some() {
             return Ok(());
         }
         // Doubling, so that numbers handed out one after another cost a constant time each.
-        let len = (number as usize + 1)
-            .checked_next_power_of_two()
-            .ok_or(AccessError::OutOfMemory)?
-            - INLINE;
+        let len =
+            (number as usize + 1).checked_next_power_of_two().ok_or(AccessError::OutOfMemory)?
+                - INLINE;
         let layout = table_layout(len).ok_or(AccessError::OutOfMemory)?;
         // SAFETY: the layout is not zero-sized: `number` is beyond the inline entries.
         let table = unsafe { alloc_zeroed(layout) }.cast::<Entry>();
@@ -195,11 +194,7 @@ impl Record {
             for index in 0..old_len {
                 // SAFETY: both tables are longer than `index`; all zeroes are a vacant entry. Under the lock nobody
                 // else writes an entry.
-                unsafe {
-                    (*table.add(index))
-                        .0
-                        .store((*old.add(index)).0.load(Relaxed), Relaxed)
-                };
+                unsafe { (*table.add(index)).0.store((*old.add(index)).0.load(Relaxed), Relaxed) };
             }
             self.table.store(table, Relaxed);
             self.table_len.store(len, Relaxed);
@@ -227,299 +222,6 @@ unsafe fn free_table(table: *mut Entry, len: usize) {
             unsafe { dealloc(table.cast(), layout) };
         }
     }
-}
-
-/// Whose a value is: the one word in which `ThreadLocal` and `PerThread` differ.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Owner {
-    /// Destroyed when its thread exits, and by no other thread.
-    Thread,
-    /// Kept for a later thread when its thread exits; destroyed with the object.
-    #[allow(dead_code)]
-    Object,
-}
-
-/// What the shared code needs to know of a value's type.
-pub(crate) struct Kind {
-    layout: Layout,
-    drop: Option<unsafe fn(NonNull<Node>)>,
-    pub(crate) owner: Owner,
-}
-
-impl Kind {
-    pub(crate) const fn new<T>(owner: Owner) -> Kind {
-        Kind {
-            layout: Layout::new::<Full<T>>(),
-            drop: if mem::needs_drop::<T>() {
-                Some(drop_value::<T>)
-            } else {
-                None
-            },
-            owner,
-        }
-    }
-
-    pub(crate) fn needs_drop(&self) -> bool {
-        self.drop.is_some()
-    }
-}
-
-unsafe fn drop_value<T>(node: NonNull<Node>) {
-    // SAFETY: `Kind::new::<T>` put this function beside nodes with a `T`; who calls it owns the value.
-    unsafe { ptr::drop_in_place(value::<T>(node)) }
-}
-
-/// The header of a value: one heap allocation per thread and object. Everything in it is used under the registry's
-/// lock, or by the one who owns a node that is in no list.
-///
-/// Invariant 1: a node is in its slot's list and in its record's list (whose entry then points to it), or in neither.
-/// Spare nodes, which wait for a thread, have no record and are in their slot's two lists.
-#[repr(C)]
-pub(crate) struct Node {
-    /// The slot's list, one node per thread, newest first; or the next in a `Chain` or in `Record::pending`.
-    pub(crate) slot_next: Cell<Option<NonNull<Node>>>,
-    pub(crate) slot_prev: Cell<Option<NonNull<Node>>>,
-    pub(crate) record: Cell<Option<NonNull<Record>>>,
-    pub(crate) kind: &'static Kind,
-    pub(crate) place: Cell<Place>,
-    pub(crate) number: u32,
-}
-
-/// Where a node stands beside its slot's list.
-#[derive(Clone, Copy)]
-pub(crate) union Place {
-    /// With a record: the neighbours in the record's list, by slot number.
-    pub(crate) in_record: Neighbours,
-    /// Without: the next spare node of the slot.
-    pub(crate) next_spare: Option<NonNull<Node>>,
-}
-
-#[derive(Clone, Copy)]
-pub(crate) struct Neighbours {
-    pub(crate) newer: u32,
-    pub(crate) older: u32,
-}
-
-#[repr(C)]
-struct Full<T> {
-    node: Node,
-    value: MaybeUninit<T>,
-}
-
-/// Where the value of a node is.
-///
-/// # Safety
-/// The node was allocated for a `T`, and the pointer is the allocation's.
-#[inline(always)]
-pub(crate) unsafe fn value<T>(node: NonNull<Node>) -> *mut T {
-    // SAFETY: as the caller promises; no reference is made.
-    unsafe { ptr::addr_of_mut!((*node.cast::<Full<T>>().as_ptr()).value).cast() }
-}
-
-fn allocate_node(kind: &'static Kind, number: u32) -> Option<NonNull<Node>> {
-    // SAFETY: the layout is not zero-sized: there is a header.
-    let node = NonNull::new(unsafe { alloc(kind.layout) })?.cast::<Node>();
-    let header = Node {
-        slot_next: Cell::new(None),
-        slot_prev: Cell::new(None),
-        record: Cell::new(None),
-        kind,
-        place: Cell::new(Place { next_spare: None }),
-        number,
-    };
-    // SAFETY: fresh memory that begins with a `Node`.
-    unsafe { node.as_ptr().write(header) };
-    Some(node)
-}
-
-/// Frees a node without its value.
-///
-/// # Safety
-/// The node is in no list, and nobody else has it.
-pub(crate) unsafe fn free_node(node: NonNull<Node>) {
-    // SAFETY: as the caller promises; allocated with that layout.
-    unsafe {
-        let layout = node.as_ref().kind.layout;
-        dealloc(node.as_ptr().cast(), layout);
-    }
-}
-
-/// Nodes in no list, to be destroyed by whoever drops the chain: user code runs then, so never under the lock.
-///
-/// Invariant 4: by then each entry says DESTROYED, or is vacant because the object is being dropped.
-/// Invariant 5: who takes a node out of the lists puts it into a chain, and a chain destroys each exactly once, also
-/// when a destructor panics.
-pub(crate) struct Chain {
-    first: Option<NonNull<Node>>,
-    last: Option<NonNull<Node>>,
-}
-
-impl Chain {
-    pub(crate) const fn new() -> Self {
-        Chain {
-            first: None,
-            last: None,
-        }
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.first.is_none()
-    }
-
-    /// # Safety
-    /// The node is in no list; the caller may destroy its value on this thread, and gives it away.
-    pub(crate) unsafe fn push(&mut self, node: NonNull<Node>) {
-        // SAFETY: the node is the caller's, and now ours; the last one is ours.
-        unsafe {
-            node.as_ref().slot_next.set(None);
-            match self.last {
-                Some(last) => last.as_ref().slot_next.set(Some(node)),
-                None => self.first = Some(node),
-            }
-        }
-        self.last = Some(node);
-    }
-
-    /// Takes the first node out; it is the caller's then.
-    pub(crate) fn pop(&mut self) -> Option<NonNull<Node>> {
-        let node = self.first?;
-        // SAFETY: the chain owns its nodes.
-        self.first = unsafe { node.as_ref().slot_next.get() };
-        if self.first.is_none() {
-            self.last = None;
-        }
-        Some(node)
-    }
-}
-
-impl Drop for Chain {
-    fn drop(&mut self) {
-        while let Some(node) = self.pop() {
-            /// Frees the node, and on the way out of a panic destroys the rest.
-            struct Rest<'a>(&'a mut Chain, NonNull<Node>);
-            impl Drop for Rest<'_> {
-                fn drop(&mut self) {
-                    // SAFETY: the node was the chain's, and its value is gone.
-                    unsafe { free_node(self.1) };
-                    if !self.0.is_empty() {
-                        drop(mem::replace(self.0, Chain::new()));
-                    }
-                }
-            }
-            // SAFETY: the chain owns the node, whose value may be destroyed here (`push`).
-            unsafe {
-                match node.as_ref().kind.drop {
-                    Some(drop_value) => {
-                        let _rest = Rest(self, node);
-                        drop_value(node);
-                    }
-                    None => free_node(node),
-                }
-            }
-        }
-    }
-}
-
-/// What a thread finds where it has no value yet.
-pub(crate) enum Claim {
-    /// There is a value after all.
-    Ready(NonNull<Node>),
-    /// A node to fill.
-    New(Building),
-}
-
-/// A node whose value is being made. Its entry says INITIALIZING; dropped unfinished (the initializer panicked), it leaves
-/// the entry vacant and nothing behind.
-pub(crate) struct Building {
-    node: NonNull<Node>,
-    record: NonNull<Record>,
-}
-
-impl Building {
-    pub(crate) fn node(&self) -> NonNull<Node> {
-        self.node
-    }
-
-    /// The value is written: puts the node into its lists and its entry.
-    pub(crate) fn finish(self) -> NonNull<Node> {
-        let (node, record) = (self.node, self.record);
-        mem::forget(self);
-        // SAFETY: the record is this thread's; the node is ours and in no list; its entry, marked INITIALIZING, is in
-        // no list either.
-        unsafe { REGISTRY.lock().link(node, record) };
-        node
-    }
-}
-
-impl Drop for Building {
-    fn drop(&mut self) {
-        // SAFETY: the record is this thread's; the node is in no list and has no value.
-        unsafe {
-            self.record
-                .as_ref()
-                .set(self.node.as_ref().number, State::Vacant);
-            free_node(self.node);
-        }
-    }
-}
-
-/// The cold path of an access: everything that does not depend on the value's type.
-///
-/// # Safety
-/// The word is the object's, and the object's values are all of this kind.
-#[cold]
-pub(crate) unsafe fn claim(word: &SlotWord, kind: &'static Kind) -> Result<Claim, AccessError> {
-    let pointer = root::current_or_new()?;
-    // SAFETY: a record lives until its thread has exited, and this is this thread's.
-    let record = unsafe { pointer.as_ref() };
-    let settled = |state| match state {
-        State::Vacant => None,
-        State::Initializing => Some(Err(AccessError::Recursive)),
-        State::Destroyed => Some(Err(AccessError::Destroyed)),
-        State::Node(node) => Some(Ok(Claim::Ready(node))),
-    };
-    if let Some(result) = word
-        .number()
-        .and_then(|number| settled(record.state(number)))
-    {
-        return result;
-    }
-
-    record.reclaim();
-    let number = REGISTRY.assign(word)?;
-    record.reserve(number)?;
-    // User code may have run: destructors, the global allocator.
-    if let Some(result) = settled(record.state(number)) {
-        return result;
-    }
-    if kind.owner == Owner::Object {
-        // SAFETY: the record is this thread's and its entry is vacant.
-        if let Some(node) = unsafe { REGISTRY.lock().adopt(number, pointer) } {
-            return Ok(Claim::Ready(node));
-        }
-    }
-    record.set(number, State::Initializing);
-    match allocate_node(kind, number) {
-        Some(node) => Ok(Claim::New(Building {
-            node,
-            record: pointer,
-        })),
-        None => {
-            record.set(number, State::Vacant);
-            Err(AccessError::OutOfMemory)
-        }
-    }
-}
-
-/// This thread's node of an object, if it is there, in every form of the word.
-///
-/// # Safety
-/// As for `SlotWord::find`.
-#[cold]
-pub(crate) unsafe fn find_unpacked(word: &SlotWord) -> Option<NonNull<Node>> {
-    let number = word.number()?;
-    // SAFETY: this thread's record.
-    unsafe { root::current()?.as_ref().entry(number)?.node() }
 }
 
 impl Record {

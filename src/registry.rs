@@ -7,7 +7,8 @@
 //! Invariant 0: nothing that another thread writes lives inside the object. An object moves, and `drop(&mut self)` is
 //! exclusive to the compiler, which may then hoist loads over the lock. So the list heads live here, by slot number.
 
-use crate::record::{Chain, Neighbours, Node, Owner, Place, Record, State, NO_SLOT};
+use crate::node::{Chain, Neighbours, Node, Owner, Place};
+use crate::record::{Record, State, NO_SLOT};
 use crate::root;
 use crate::slot::SlotWord;
 use crate::sync::{Guard, Lock};
@@ -18,11 +19,7 @@ use core::ptr::{self, NonNull};
 use core::sync::atomic::Ordering::Relaxed;
 
 pub(crate) static REGISTRY: LockedRegistry = LockedRegistry(Lock::new(Registry {
-    storage: Storage {
-        slots: Vec::new(),
-        free: Vec::new(),
-        summary: Vec::new(),
-    },
+    storage: Storage { slots: Vec::new(), free: Vec::new(), summary: Vec::new() },
     exiting: None,
 }));
 
@@ -58,8 +55,7 @@ impl Storage {
     fn with_capacity(capacity: usize) -> Result<Storage, AccessError> {
         fn reserved<T>(len: usize) -> Result<Vec<T>, AccessError> {
             let mut vec = Vec::new();
-            vec.try_reserve_exact(len)
-                .map_err(|_| AccessError::OutOfMemory)?;
+            vec.try_reserve_exact(len).map_err(|_| AccessError::OutOfMemory)?;
             Ok(vec)
         }
         let mut storage = Storage {
@@ -68,10 +64,7 @@ impl Storage {
             summary: reserved((capacity / 64 + 63) / 64)?,
         };
         // Under the lock, only what is in use is copied over these.
-        storage.slots.resize_with(capacity, || Slot {
-            nodes: None,
-            spare: None,
-        });
+        storage.slots.resize_with(capacity, || Slot { nodes: None, spare: None });
         storage.free.resize(capacity / 64, !0);
         storage.summary.resize((capacity / 64 + 63) / 64, 0);
         for word in 0..capacity / 64 {
@@ -81,11 +74,7 @@ impl Storage {
     }
 
     fn take_lowest(&mut self) -> Option<u32> {
-        let (index, &summary) = self
-            .summary
-            .iter()
-            .enumerate()
-            .find(|(_, &word)| word != 0)?;
+        let (index, &summary) = self.summary.iter().enumerate().find(|(_, &word)| word != 0)?;
         let word = index * 64 + summary.trailing_zeros() as usize;
         let bit = self.free[word].trailing_zeros();
         self.free[word] &= !(1 << bit);
@@ -197,12 +186,7 @@ impl Registry {
             let (header, thread) = (node.as_ref(), record.as_ref());
             let older = thread.newest.get();
             header.record.set(Some(record));
-            header.place.set(Place {
-                in_record: Neighbours {
-                    newer: NO_SLOT,
-                    older,
-                },
-            });
+            header.place.set(Place { in_record: Neighbours { newer: NO_SLOT, older } });
             set_neighbour(thread, older, |neighbours| neighbours.newer = header.number);
             thread.newest.set(header.number);
             thread.set(header.number, State::Node(node));
@@ -250,6 +234,23 @@ impl Registry {
         }
     }
 
+    /// The newest node of an object.
+    pub(crate) fn first(&mut self, number: u32) -> Option<NonNull<Node>> {
+        self.slot(number).nodes
+    }
+
+    /// The newest node of an object, and how many there are.
+    pub(crate) fn nodes(&mut self, number: u32) -> (Option<NonNull<Node>>, usize) {
+        let first = self.first(number);
+        let (mut rest, mut len) = (first, 0);
+        while let Some(node) = rest {
+            len += 1;
+            // SAFETY: nodes in a list are alive.
+            rest = unsafe { node.as_ref().slot_next.get() };
+        }
+        (first, len)
+    }
+
     /// Gives a node that no thread uses to this one.
     ///
     /// # Safety
@@ -283,17 +284,13 @@ impl Registry {
             self.remember(record);
             let thread = record.as_ref();
             for _ in 0..BATCH {
-                let newest = thread
-                    .entry(thread.newest.get())
-                    .and_then(|entry| entry.node());
+                let newest = thread.entry(thread.newest.get()).and_then(|entry| entry.node());
                 if let Some(node) = newest {
                     let kind = node.as_ref().kind;
                     if kind.owner == Owner::Object {
                         self.unlink_from_record(node, State::Vacant);
                         let slot = self.slot(node.as_ref().number);
-                        node.as_ref().place.set(Place {
-                            next_spare: slot.spare,
-                        });
+                        node.as_ref().place.set(Place { next_spare: slot.spare });
                         slot.spare = Some(node);
                         continue;
                     }
@@ -319,9 +316,7 @@ impl Registry {
         let node = NonNull::new(record.pending.load(Relaxed))?;
         // SAFETY: a pending node is alive.
         let next = unsafe { node.as_ref().slot_next.get() };
-        record
-            .pending
-            .store(next.map_or(ptr::null_mut(), NonNull::as_ptr), Relaxed);
+        record.pending.store(next.map_or(ptr::null_mut(), NonNull::as_ptr), Relaxed);
         Some(node)
     }
 
@@ -441,9 +436,7 @@ unsafe fn set_neighbour(record: &Record, number: u32, change: impl FnOnce(&mut N
             let place = &node.as_ref().place;
             let mut neighbours = place.get().in_record;
             change(&mut neighbours);
-            place.set(Place {
-                in_record: neighbours,
-            });
+            place.set(Place { in_record: neighbours });
         }
     }
 }

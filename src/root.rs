@@ -14,12 +14,8 @@ use core::ptr::{self, NonNull};
 /// The key, once it exists. Creation can fail (every key of the process is taken); a later call tries again.
 static ROOT: Once<sys::Key> = Once::new();
 
-static HOOKS: Hooks = Hooks {
-    thread_exit: on_thread_exit,
-    process_exit: on_process_exit,
-    before_fork,
-    after_fork,
-};
+static HOOKS: Hooks =
+    Hooks { thread_exit: on_thread_exit, process_exit: on_process_exit, before_fork, after_fork };
 
 /// The root slot's key, created by the first call.
 pub(crate) fn key() -> Result<sys::Key, AccessError> {

@@ -10,7 +10,8 @@
 //! The halves are 32 bits wide on 64-bit targets and 16 on 32-bit ones. Both kinds of "not packed" have the lower
 //! half's top bit set, so that `lower half < INLINE` says in one comparison that everything is where it should be.
 
-use crate::record::{self, Node, INLINE};
+use crate::node::Node;
+use crate::record::{self, INLINE};
 use crate::root;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicUsize, Ordering};
@@ -76,16 +77,12 @@ impl SlotWord {
     /// Assigns `number`. Called under the registry's lock, so that an object gets one number.
     pub(crate) fn assign(&self, number: u32, locator: Option<usize>) {
         debug_assert!(self.number().is_none());
-        self.0
-            .store(pack(number as usize, locator), Ordering::Release);
+        self.0.store(pack(number as usize, locator), Ordering::Release);
     }
 
     /// The largest number that the word can hold.
-    pub(crate) const MAX_NUMBER: usize = if usize::BITS == 64 {
-        record::NO_SLOT as usize - 1
-    } else {
-        (UNASSIGNED >> 1) - 1
-    };
+    pub(crate) const MAX_NUMBER: usize =
+        if usize::BITS == 64 { record::NO_SLOT as usize - 1 } else { (UNASSIGNED >> 1) - 1 };
 }
 
 fn pack(number: usize, locator: Option<usize>) -> usize {
@@ -102,28 +99,13 @@ mod tests {
 
     #[test]
     fn a_word_gives_back_its_number_in_every_form() {
-        let numbers = [
-            0,
-            1,
-            31,
-            32,
-            UNPACKED - 1,
-            UNPACKED,
-            UNPACKED + 1,
-            SlotWord::MAX_NUMBER,
-        ];
+        let numbers = [0, 1, 31, 32, UNPACKED - 1, UNPACKED, UNPACKED + 1, SlotWord::MAX_NUMBER];
         for number in numbers.iter().filter(|&&n| n <= SlotWord::MAX_NUMBER) {
             for locator in [Some(0), Some(5), Some(LOWER), Some(LOWER + 1), None] {
                 let word = SlotWord::new();
                 assert_eq!(word.number(), None);
                 word.assign(*number as u32, locator);
-                assert_eq!(
-                    word.number(),
-                    Some(*number as u32),
-                    "{} {:?}",
-                    number,
-                    locator
-                );
+                assert_eq!(word.number(), Some(*number as u32), "{} {:?}", number, locator);
             }
         }
     }

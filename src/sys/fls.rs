@@ -101,11 +101,7 @@ pub(crate) fn install_hooks(hooks: &'static Hooks) {
     let mut module = core::ptr::null_mut();
     // SAFETY: with FROM_ADDRESS the "name" is an address inside the module; `module` is valid for a write.
     keeping_last_error(|| unsafe {
-        GetModuleHandleExW(
-            PIN | FROM_ADDRESS,
-            (hooks as *const Hooks).cast(),
-            &mut module,
-        )
+        GetModuleHandleExW(PIN | FROM_ADDRESS, (hooks as *const Hooks).cast(), &mut module)
     });
 }
 

@@ -121,11 +121,7 @@ mod loader {
     /// RTLD_NOLOAD: open only what is loaded already.
     pub(super) const RTLD_NOLOAD: i32 = if cfg!(target_vendor = "apple") {
         0x10
-    } else if cfg!(any(
-        target_os = "dragonfly",
-        target_os = "freebsd",
-        target_os = "netbsd"
-    )) {
+    } else if cfg!(any(target_os = "dragonfly", target_os = "freebsd", target_os = "netbsd")) {
         0x2000
     } else if cfg!(all(
         target_os = "linux",
