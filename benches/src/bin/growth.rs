@@ -1,0 +1,3 @@
+//! What grows with the number of objects or threads.
+
+fn main() {}

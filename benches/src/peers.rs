@@ -1,0 +1,421 @@
+//! Everyone who is measured, behind one trait: a number of thread-local objects that are used one after another.
+//!
+//! Every value is one word with a destructor that the optimizer cannot drop, unless a row says otherwise.
+
+use std::cell::Cell;
+use std::hint::black_box;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+/// The value of every row.
+pub struct Value(Cell<u64>);
+
+impl Value {
+    #[allow(clippy::new_without_default)] // `new` is passed around as a plain function
+    #[inline]
+    pub const fn new() -> Value {
+        Value(Cell::new(1))
+    }
+
+    #[inline(always)]
+    pub fn get(&self) -> u64 {
+        self.0.get()
+    }
+}
+
+impl Drop for Value {
+    #[inline]
+    fn drop(&mut self) {
+        black_box(self.0.get());
+    }
+}
+
+pub const OURS: &str = "os-thread-local";
+pub const DIRECT: &str = "os-thread-local, direct-read";
+pub const ANCESTOR: &str = "os-thread-local 0.1.3";
+pub const THREAD_LOCAL: &str = "thread_local 1.1";
+pub const RAW: &str = "pthread key, raw";
+pub const BOOST: &str = "boost::thread_specific_ptr";
+pub const CPP: &str = "C++ thread_local, destructor";
+pub const STD: &str = "std, destructor";
+pub const STD_PLAIN: &str = "std, no destructor";
+pub const NOTHING: &str = "the loop or thread alone";
+
+/// All columns, in the order of the table.
+pub const ALL: [&str; 10] = [
+    OURS,
+    DIRECT,
+    RAW,
+    ANCESTOR,
+    THREAD_LOCAL,
+    STD,
+    STD_PLAIN,
+    CPP,
+    BOOST,
+    NOTHING,
+];
+
+/// A set of thread-local objects of one kind.
+pub trait Objects: Send + Sync + Sized + 'static {
+    const NAME: &'static str;
+    /// How many of them a process can have, less some that others use.
+    const MAX: Option<usize> = None;
+
+    fn fits(count: usize) -> bool {
+        Self::MAX.is_none_or(|max| count <= max)
+    }
+
+    fn create(count: usize) -> Self;
+    /// Uses each object once, in order.
+    fn use_all(&self);
+    /// Uses the first object again and again, in one loop.
+    fn use_first(&self, iterations: u64);
+    /// Uses the first object once; a call that is never inlined.
+    fn call_first(&self);
+}
+
+/// What a peer written in Rust provides.
+pub trait Object: Send + Sync + 'static {
+    const NAME: &'static str;
+    const MAX: Option<usize> = None;
+    fn create() -> Self;
+    fn read(&self) -> u64;
+}
+
+impl<O: Object> Objects for Vec<O> {
+    const NAME: &'static str = O::NAME;
+    const MAX: Option<usize> = O::MAX;
+
+    fn create(count: usize) -> Self {
+        (0..count).map(|_| O::create()).collect()
+    }
+
+    #[inline(never)]
+    fn use_all(&self) {
+        for object in self {
+            black_box(object.read());
+        }
+    }
+
+    #[inline(never)]
+    fn use_first(&self, iterations: u64) {
+        let object = black_box(&self[0]);
+        for _ in 0..iterations {
+            black_box(object.read());
+        }
+    }
+
+    #[inline(never)]
+    fn call_first(&self) {
+        // SAFETY: no set in this package is empty. A bounds check would be measured.
+        black_box(unsafe { self.get_unchecked(0) }.read());
+    }
+}
+
+pub type Ours = Vec<os_thread_local::ThreadLocal<Value>>;
+pub type Direct = Vec<os_thread_local_direct::ThreadLocal<Value>>;
+pub type Ancestor = Vec<os_thread_local_0_1::ThreadLocal<Value>>;
+pub type ThreadLocalCrate = Vec<thread_local::ThreadLocal<Value>>;
+pub type Raw = Vec<RawKey>;
+
+impl Object for os_thread_local::ThreadLocal<Value> {
+    const NAME: &'static str = OURS;
+    #[inline]
+    fn create() -> Self {
+        Self::new(Value::new)
+    }
+    #[inline(always)]
+    fn read(&self) -> u64 {
+        self.with(Value::get)
+    }
+}
+
+impl Object for os_thread_local_direct::ThreadLocal<Value> {
+    const NAME: &'static str = DIRECT;
+    #[inline]
+    fn create() -> Self {
+        Self::new(Value::new)
+    }
+    #[inline(always)]
+    fn read(&self) -> u64 {
+        self.with(Value::get)
+    }
+}
+
+/// glibc has 1,024 keys; a few are taken.
+const KEYS: usize = 1_000;
+
+impl Object for os_thread_local_0_1::ThreadLocal<Value> {
+    const NAME: &'static str = ANCESTOR;
+    const MAX: Option<usize> = Some(KEYS);
+    #[inline]
+    fn create() -> Self {
+        Self::new(Value::new)
+    }
+    #[inline(always)]
+    fn read(&self) -> u64 {
+        self.with(Value::get)
+    }
+}
+
+impl Object for thread_local::ThreadLocal<Value> {
+    const NAME: &'static str = THREAD_LOCAL;
+    #[inline]
+    fn create() -> Self {
+        Self::new()
+    }
+    #[inline(always)]
+    fn read(&self) -> u64 {
+        self.get_or(Value::new).get()
+    }
+}
+
+/// The least that can be done with `pthread_getspecific`: a box per thread, made on first use.
+pub struct RawKey(libc::pthread_key_t);
+
+impl RawKey {
+    #[inline]
+    pub fn new() -> RawKey {
+        unsafe extern "C" fn destroy(value: *mut libc::c_void) {
+            // SAFETY: every value of the key is a leaked box of `Value`.
+            drop(unsafe { Box::from_raw(value.cast::<Value>()) });
+        }
+        let mut key = 0;
+        // SAFETY: `key` is written, `destroy` fits what is stored.
+        let result = unsafe { libc::pthread_key_create(&mut key, Some(destroy)) };
+        assert_eq!(result, 0);
+        RawKey(key)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn make(&self) -> *const Value {
+        let value = Box::into_raw(Box::new(Value::new()));
+        // SAFETY: the key lives as long as `self`.
+        let result = unsafe { libc::pthread_setspecific(self.0, value.cast()) };
+        assert_eq!(result, 0);
+        value
+    }
+
+    /// # Safety
+    /// This thread's value must have been made.
+    #[inline(always)]
+    pub unsafe fn read_unchecked(&self) -> u64 {
+        // SAFETY: the caller's promise.
+        unsafe { read_unchecked(self.0) }
+    }
+}
+
+/// `pthread_getspecific` and one dereference, without so much as a null check.
+///
+/// # Safety
+/// The key is one of `RawKey`, and this thread's value has been made.
+#[inline(always)]
+unsafe fn read_unchecked(key: libc::pthread_key_t) -> u64 {
+    // SAFETY: the caller's promise.
+    unsafe { (*libc::pthread_getspecific(key).cast::<Value>()).get() }
+}
+
+impl Default for RawKey {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for RawKey {
+    fn drop(&mut self) {
+        // SAFETY: the key is ours and not used after this. Like 0.1.3, this leaks the values of other threads.
+        unsafe {
+            let value = libc::pthread_getspecific(self.0).cast::<Value>();
+            if !value.is_null() {
+                drop(Box::from_raw(value));
+            }
+            libc::pthread_key_delete(self.0);
+        }
+    }
+}
+
+impl Object for RawKey {
+    const NAME: &'static str = RAW;
+    const MAX: Option<usize> = Some(KEYS);
+    #[inline]
+    fn create() -> Self {
+        Self::new()
+    }
+    #[inline(always)]
+    fn read(&self) -> u64 {
+        // SAFETY: the key lives as long as `self`, its values are boxes of `Value`.
+        unsafe {
+            let mut value = libc::pthread_getspecific(self.0)
+                .cast::<Value>()
+                .cast_const();
+            if value.is_null() {
+                value = self.make();
+            }
+            (*value).get()
+        }
+    }
+}
+
+/// A static of each kind: `loop_` reads it again and again where the compiler may keep what it can prove constant
+/// (an address of compiler-made TLS, say); `call` reads it once, and nothing survives the call.
+pub struct Fixed {
+    pub name: &'static str,
+    pub loop_: fn(u64),
+    pub call: fn(),
+}
+
+macro_rules! fixed {
+    ($name:expr, $read:expr) => {{
+        #[inline(never)]
+        fn loop_(iterations: u64) {
+            for _ in 0..iterations {
+                black_box($read);
+            }
+        }
+        #[inline(never)]
+        fn call() {
+            black_box($read);
+        }
+        Fixed {
+            name: $name,
+            loop_,
+            call,
+        }
+    }};
+}
+
+/// One static of every kind. Each has been used once by the calling thread.
+pub fn statics() -> Vec<Fixed> {
+    use std::sync::LazyLock;
+
+    static OURS_: os_thread_local::ThreadLocal<Value> =
+        os_thread_local::ThreadLocal::new(Value::new);
+    static DIRECT_: os_thread_local_direct::ThreadLocal<Value> =
+        os_thread_local_direct::ThreadLocal::new(Value::new);
+    static ANCESTOR_: LazyLock<os_thread_local_0_1::ThreadLocal<Value>> =
+        LazyLock::new(|| os_thread_local_0_1::ThreadLocal::new(Value::new));
+    static THREAD_LOCAL_: thread_local::ThreadLocal<Value> = thread_local::ThreadLocal::new();
+    static RAW_: AtomicU32 = AtomicU32::new(0);
+    thread_local! {
+        #[allow(clippy::missing_const_for_thread_local)] // the lazy kind is what is measured
+        static STD_: Value = Value(Cell::new(black_box(1)));
+        static STD_PLAIN_: Cell<u64> = const { Cell::new(1) };
+    }
+
+    static RAW_MADE: LazyLock<RawKey> = LazyLock::new(RawKey::new);
+    RAW_MADE.read();
+    RAW_.store(RAW_MADE.0, Relaxed);
+
+    #[allow(unused_mut)] // where there is no C++
+    let mut all = vec![
+        fixed!(OURS, OURS_.with(Value::get)),
+        fixed!(DIRECT, DIRECT_.with(Value::get)),
+        fixed!(RAW, {
+            // SAFETY: this thread's value was made above.
+            unsafe { read_unchecked(RAW_.load(Relaxed)) }
+        }),
+        fixed!(ANCESTOR, ANCESTOR_.with(Value::get)),
+        fixed!(THREAD_LOCAL, THREAD_LOCAL_.get_or(Value::new).get()),
+        fixed!(STD, STD_.with(Value::get)),
+        fixed!(STD_PLAIN, STD_PLAIN_.with(Cell::get)),
+        fixed!(NOTHING, 1_u64),
+    ];
+    #[cfg(peer_cpp)]
+    all.push(Fixed {
+        name: CPP,
+        // SAFETY: the functions ask for nothing.
+        loop_: |iterations| unsafe { cpp::cpp_static_loop(iterations) },
+        call: cpp::static_call,
+    });
+    #[cfg(peer_boost)]
+    all.push(Fixed {
+        name: BOOST,
+        // SAFETY: the functions ask for nothing.
+        loop_: |iterations| unsafe { cpp::boost_static_loop(iterations) },
+        call: cpp::boost_call,
+    });
+    for row in &all {
+        (row.call)();
+    }
+    all
+}
+
+#[cfg(peer_cpp)]
+mod cpp {
+    extern "C" {
+        pub fn cpp_static_loop(iterations: u64);
+        fn cpp_static_access() -> u64;
+    }
+
+    // The access itself is a call in C++ already: this wrapper is inlined into the loop that calls it.
+    #[inline(always)]
+    pub fn static_call() {
+        // SAFETY: the function asks for nothing.
+        std::hint::black_box(unsafe { cpp_static_access() });
+    }
+
+    #[cfg(peer_boost)]
+    pub use boost::*;
+
+    #[cfg(peer_boost)]
+    mod boost {
+        use std::ffi::c_void;
+
+        extern "C" {
+            pub fn boost_static_loop(iterations: u64);
+            fn boost_static_access() -> u64;
+            pub fn boost_objects_new(count: u64) -> *mut c_void;
+            pub fn boost_objects_drop(objects: *mut c_void);
+            pub fn boost_objects_use(objects: *mut c_void);
+            pub fn boost_object_loop(objects: *mut c_void, iterations: u64);
+            pub fn boost_object_access(objects: *mut c_void) -> u64;
+        }
+
+        pub fn boost_call() {
+            // SAFETY: the function asks for nothing.
+            std::hint::black_box(unsafe { boost_static_access() });
+        }
+    }
+}
+
+/// Objects of `boost::thread_specific_ptr`.
+#[cfg(peer_boost)]
+pub struct Boost(*mut std::ffi::c_void);
+
+// SAFETY: thread_specific_ptr is made to be shared.
+#[cfg(peer_boost)]
+unsafe impl Send for Boost {}
+// SAFETY: as above.
+#[cfg(peer_boost)]
+unsafe impl Sync for Boost {}
+
+#[cfg(peer_boost)]
+impl Drop for Boost {
+    fn drop(&mut self) {
+        // SAFETY: made by `create`, dropped once.
+        unsafe { cpp::boost_objects_drop(self.0) }
+    }
+}
+
+#[cfg(peer_boost)]
+impl Objects for Boost {
+    const NAME: &'static str = BOOST;
+
+    fn create(count: usize) -> Self {
+        // SAFETY: the function asks for nothing.
+        Boost(unsafe { cpp::boost_objects_new(count as u64) })
+    }
+    fn use_all(&self) {
+        // SAFETY: made by `create`.
+        unsafe { cpp::boost_objects_use(self.0) }
+    }
+    fn use_first(&self, iterations: u64) {
+        // SAFETY: made by `create`.
+        unsafe { cpp::boost_object_loop(self.0, iterations) }
+    }
+    #[inline(always)]
+    fn call_first(&self) {
+        // SAFETY: made by `create`.
+        black_box(unsafe { cpp::boost_object_access(self.0) });
+    }
+}
