@@ -275,39 +275,38 @@ fn the_destructor_finds_its_object_gone_but_the_others_there() {
     assert_eq!(OTHER.take(), [0, 1]);
 }
 
+/// Each thread's value holds a reference to the object; the last one to go drops it, from inside its
+/// own destructor.
 #[test]
 fn an_object_dropped_by_its_own_values_destructor_in_another_thread() {
-    // Each thread's value holds a reference to the object; the last one to go drops it, from inside
-    // its own destructor.
-    struct Node(RefCell<Option<Arc<ThreadLocal<Node>>>>, Arc<AtomicBool>);
+    type Object = ThreadLocal<Node, Box<dyn Fn() -> Node + Send + Sync>>;
+    #[derive(Default)]
+    struct Node(RefCell<Option<Arc<Object>>>);
     impl Drop for Node {
         fn drop(&mut self) {
-            if let Some(object) = self.0.borrow_mut().take() {
-                assert_eq!(object.try_with(|_| ()), Err(AccessError::Destroyed));
-                if Arc::try_unwrap(object).is_ok() {
-                    self.1.store(true, SeqCst);
-                }
-            }
+            let object = self.0.take().unwrap();
+            assert_eq!(object.try_with(|_| ()), Err(AccessError::Destroyed));
         }
     }
-    let dropped = Arc::new(AtomicBool::new(false));
-    let d = Arc::clone(&dropped);
-    static FLAG: ThreadLocal<RefCell<Option<Arc<AtomicBool>>>> = ThreadLocal::new(RefCell::default);
-    let object = Arc::new(ThreadLocal::new(|| {
-        Node(RefCell::new(None), FLAG.with_borrow(|f| f.clone().unwrap()))
-    }));
-    let threads: Vec<_> = (0..4)
-        .map(|_| {
-            let (object, d) = (Arc::clone(&object), Arc::clone(&d));
-            thread::spawn(move || {
-                FLAG.set(Some(d));
-                object.with(|node| *node.0.borrow_mut() = Some(Arc::clone(&object)));
+    for _ in 0..20 {
+        let log = Log::new();
+        let entry = log.entry(1);
+        let object: Arc<Object> = Arc::new(ThreadLocal::from_fn(Box::new(move || {
+            let _ = &entry; // captured as a whole
+            Node::default()
+        })));
+        let threads: Vec<_> = (0..4)
+            .map(|_| {
+                let object = Arc::clone(&object);
+                thread::spawn(move || {
+                    object.with(|node| *node.0.borrow_mut() = Some(Arc::clone(&object)));
+                })
             })
-        })
-        .collect();
-    drop(object);
-    for t in threads {
-        t.join().unwrap();
+            .collect();
+        drop(object);
+        for t in threads {
+            t.join().unwrap();
+        }
+        assert_eq!(log.take(), [1], "the object and its initializer are gone");
     }
-    assert!(dropped.load(SeqCst));
 }
