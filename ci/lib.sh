@@ -1,0 +1,91 @@
+# Shared by the scripts in this folder: `. "$(dirname "$0")/lib.sh"`. Bash, sourced, prints nothing by itself.
+#
+# Everything comes from Debian, crates.io, PyPI or npm; nothing is fetched with rustup. What the scripts make stays in
+# ~/.cache/os-thread-local-ci (or $OS_THREAD_LOCAL_CI_DIR), mostly a std for each target: removing it starts afresh.
+
+set -euo pipefail
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+CI_DIR=${OS_THREAD_LOCAL_CI_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/os-thread-local-ci}
+mkdir -p "$CI_DIR"
+cd "$ROOT"
+
+export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-never}
+# Debug information takes most of the time and all of the disk of a cross build, and CI does not debug.
+export CARGO_PROFILE_DEV_DEBUG=${CARGO_PROFILE_DEV_DEBUG:-0}
+
+say() { printf '\n== %s\n' "$*"; }
+
+die() {
+    printf 'error: %s\n' "$*" >&2
+    exit 1
+}
+
+# lock NAME COMMAND...: one process at a time; steps of CI run side by side.
+lock() {
+    local name=$1
+    shift
+    (
+        flock 9
+        "$@"
+    ) 9>"$CI_DIR/$name.lock"
+}
+
+# apt_need PACKAGE...: installs those that are missing.
+apt_need() { lock apt apt_need_locked "$@"; }
+apt_need_locked() {
+    local missing=() package
+    for package; do
+        [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing+=("$package")
+    done
+    [ ${#missing[@]} -gt 0 ] || return 0
+    say "apt-get install ${missing[*]}"
+    apt_update
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${missing[@]}" \
+        </dev/null >"$CI_DIR/apt.log" 2>&1 || { tail -n 20 "$CI_DIR/apt.log" >&2; die "apt-get install failed"; }
+}
+
+# Once a day is enough; a fresh image has no lists at all.
+apt_update() {
+    [ -z "$(find "$CI_DIR/apt-updated" -mmin -1440 2>/dev/null)" ] || return 0
+    as_root apt-get update -qq </dev/null
+    touch "$CI_DIR/apt-updated"
+}
+
+as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
+
+# pip_need PACKAGE...: into a virtual environment of our own; `$VENV/bin/python` has them.
+VENV=$CI_DIR/venv
+pip_need() { lock pip pip_need_locked "$@"; }
+pip_need_locked() {
+    [ -x "$VENV/bin/python" ] || python3 -m venv "$VENV"
+    local package
+    for package; do
+        "$VENV/bin/python" -m pip show -q "${package%%=*}" >/dev/null 2>&1 && continue
+        say "pip install $package"
+        "$VENV/bin/python" -m pip install -q "$package" </dev/null
+    done
+}
+
+# cargo_need CRATE VERSION [ARGUMENT...]: a program from crates.io, in `$CI_DIR/cargo/bin`.
+cargo_need() { lock cargo-install cargo_need_locked "$@"; }
+cargo_need_locked() {
+    local crate=$1 version=$2
+    shift 2
+    [ -x "$CI_DIR/cargo/bin/$crate" ] && grep -q "^\"$crate $version " "$CI_DIR/cargo/.crates.toml" && return 0
+    say "cargo install $crate $version"
+    # The programs are used for seconds; how long they take to build is what matters.
+    CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=off CARGO_TARGET_DIR=$CI_DIR/cargo/target \
+        cargo install -q --locked --root "$CI_DIR/cargo" "$crate" --version "$version" "$@" </dev/null
+    rm -rf "$CI_DIR/cargo/target"
+}
+
+# Debian's newer compiler with the library's sources: builds std for any target. The image's own cannot.
+need_cross_cargo() { apt_need rustc-web cargo-web rust-web-src; }
+cross_cargo() {
+    # Not by putting /usr/bin first in PATH: rustup's cargo would then find Debian's rustc.
+    RUSTC=/usr/bin/rustc RUSTDOC=/usr/bin/rustdoc RUSTC_BOOTSTRAP=1 /usr/bin/cargo "$@"
+}
+
+# The environment variable of cargo's for a target: `cargo_variable x86_64-pc-windows-gnu LINKER`.
+cargo_variable() { printf 'CARGO_TARGET_%s_%s' "$(tr 'a-z-.' 'A-Z__' <<<"$1")" "$2"; }
