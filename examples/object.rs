@@ -11,10 +11,7 @@ struct Foo {
 }
 
 fn main() {
-    let object = Foo {
-        data: 7,
-        tls: ThreadLocal::new(|| RefCell::new(1)),
-    };
+    let object = Foo { data: 7, tls: ThreadLocal::new(|| RefCell::new(1)) };
 
     object.tls.with(|value| {
         assert_eq!(*value.borrow(), 1);
@@ -27,22 +24,14 @@ fn main() {
             object.tls.with(|value| {
                 assert_eq!(*value.borrow(), 1);
                 *value.borrow_mut() = 3;
-                println!(
-                    "the other thread shares data {}, wrote {}",
-                    object.data,
-                    value.borrow()
-                );
+                println!("the other thread shares data {}, wrote {}", object.data, value.borrow());
             });
         });
         other.join().unwrap();
 
         object.tls.with(|value| {
             assert_eq!(*value.borrow(), 2);
-            println!(
-                "the main thread shares data {}, still reads {}",
-                object.data,
-                value.borrow()
-            );
+            println!("the main thread shares data {}, still reads {}", object.data, value.borrow());
         });
     })
     .unwrap();

@@ -27,21 +27,13 @@ impl Drop for Tally {
 
 impl Counter {
     fn count(&self, text: &str) {
-        self.words
-            .with(|tally| tally.0.set(tally.0.get() + text.split_whitespace().count()));
+        self.words.with(|tally| tally.0.set(tally.0.get() + text.split_whitespace().count()));
     }
 }
 
 fn main() {
-    let counter = Counter {
-        words: ThreadLocal::default(),
-    };
-    let lines = [
-        "one",
-        "two words",
-        "these are three",
-        "and here there are six words",
-    ];
+    let counter = Counter { words: ThreadLocal::default() };
+    let lines = ["one", "two words", "these are three", "and here there are six words"];
 
     thread::scope(|scope| {
         let workers = lines.map(|line| {
@@ -57,12 +49,7 @@ fn main() {
     });
 
     counter.count("this thread has its own tally");
-    counter
-        .words
-        .with(|tally| println!("main counted {} words", tally.0.get()));
-    println!(
-        "and still has its name: {}",
-        NAME.with_borrow(String::clone)
-    );
+    counter.words.with(|tally| println!("main counted {} words", tally.0.get()));
+    println!("and still has its name: {}", NAME.with_borrow(String::clone));
     drop(counter); // destroys main's tally at once
 }

@@ -171,12 +171,13 @@ impl<T: 'static, F> ThreadLocal<T, F> {
         }
     }
 
-    /// Takes what the first use would take: the operating system's key, and the object's slot number. Afterwards only the memory for a
-    /// thread's value can be missing.
+    /// Takes what the first use would take, but for the value itself: the operating system's key, this thread's record,
+    /// and the object's slot number.
     ///
     /// # Errors
     ///
-    /// [`OutOfKeys`](AccessError::OutOfKeys) and [`OutOfMemory`](AccessError::OutOfMemory). A later call tries again.
+    /// [`OutOfKeys`](AccessError::OutOfKeys) and [`OutOfMemory`](AccessError::OutOfMemory): a later call tries again.
+    /// [`Recursive`](AccessError::Recursive) inside an allocation that the crate makes for this thread's record.
     ///
     /// ```
     /// use os_thread_local::ThreadLocal;
@@ -188,6 +189,7 @@ impl<T: 'static, F> ThreadLocal<T, F> {
     /// # Ok::<(), os_thread_local::AccessError>(())
     /// ```
     pub fn prepare(&self) -> Result<(), AccessError> {
+        root::current_or_new()?;
         REGISTRY.assign(&self.word).map(drop)
     }
 

@@ -88,6 +88,8 @@ pub(crate) struct Record {
     pub(crate) newest: Cell<u32>,
     /// In the registry's list of exiting records: its marks outlive the nodes. Under the lock.
     pub(crate) exiting: Cell<bool>,
+    /// The OS key's destructor has seen the record. By the owning thread.
+    pub(crate) ending: Cell<bool>,
     /// The owning thread is in `reclaim`.
     reclaiming: Cell<bool>,
     pub(crate) exiting_next: Cell<Option<NonNull<Record>>>,
@@ -115,6 +117,7 @@ impl Record {
             pending: AtomicPtr::new(ptr::null_mut()),
             newest: Cell::new(NO_SLOT),
             exiting: Cell::new(false),
+            ending: Cell::new(false),
             reclaiming: Cell::new(false),
             exiting_next: Cell::new(None),
             exiting_prev: Cell::new(None),

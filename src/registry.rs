@@ -97,6 +97,10 @@ impl LockedRegistry {
         self.0.lock()
     }
 
+    pub(crate) fn try_lock(&self) -> Option<Guard<'_, Registry>> {
+        self.0.try_lock()
+    }
+
     /// # Safety
     /// As for `Lock::force_unlock`.
     pub(crate) unsafe fn force_unlock(&self) {

@@ -14,16 +14,15 @@ use core::ptr::{self, NonNull};
 /// The key, once it exists. Creation can fail (every key of the process is taken); a later call tries again.
 static ROOT: Once<sys::Key> = Once::new();
 
+/// Done when the OS knows our hooks, which is before the first record exists.
+static HOOKED: Once<()> = Once::new();
+
 static HOOKS: Hooks =
     Hooks { thread_exit: on_thread_exit, process_exit: on_process_exit, before_fork, after_fork };
 
 /// The root slot's key, created by the first call.
 pub(crate) fn key() -> Result<sys::Key, AccessError> {
-    let create = || {
-        let key = sys::create(Some(on_key_destructor)).ok_or(AccessError::OutOfKeys)?;
-        sys::install_hooks(&HOOKS);
-        Ok(key)
-    };
+    let create = || sys::create(Some(on_key_destructor)).ok_or(AccessError::OutOfKeys);
     ROOT.try_call_once(create).copied()
 }
 
@@ -65,14 +64,15 @@ pub(crate) fn current_or_new() -> Result<NonNull<Record>, AccessError> {
     }
 }
 
-/// The mark stands in the root slot while the record is allocated: a global allocator that uses an object of this crate
-/// gets `Recursive` instead of calling itself without end.
+/// The mark stands in the root slot meanwhile: an allocator that uses an object of this crate gets `Recursive` instead
+/// of calling itself, or waiting for itself, without end.
 #[cold]
 fn new_record(key: sys::Key) -> Result<NonNull<Record>, AccessError> {
     // SAFETY: the key is live; the destructor accepts the mark.
     if !unsafe { sys::set(key, record::under_construction().as_ptr().cast()) } {
         return Err(AccessError::OutOfMemory);
     }
+    HOOKED.call_once(|| sys::install_hooks(&HOOKS));
     let record = Record::allocate();
     let value = record.map_or(ptr::null_mut(), |record| record.as_ptr().cast());
     // SAFETY: the key is live; the destructor accepts a record and is not called for null.
@@ -85,9 +85,9 @@ fn new_record(key: sys::Key) -> Result<NonNull<Record>, AccessError> {
 
 /// The first hook: the OS key's destructor. Everywhere, and the one that frees the record.
 ///
-/// Where the OS calls it again (POSIX), the record is put back first, so that the destructors of other libraries that use
-/// our objects find a live one, and it is freed in the first round that finds nothing to do. Not later: sanitizers take their own
-/// state down in the last round.
+/// Where the OS calls it in rounds (POSIX), the record is put back first and stays for one round at the least, so that
+/// the destructors of other libraries that use our objects find it, with its marks. It is freed in the first round after that
+/// which finds nothing to do, and not later: sanitizers take their own state down in the last one.
 unsafe extern "system" fn on_key_destructor(value: *mut c_void) {
     let record = match NonNull::new(value.cast::<Record>()) {
         Some(record) if record != record::under_construction() => record,
@@ -97,6 +97,10 @@ unsafe extern "system" fn on_key_destructor(value: *mut c_void) {
         Some(key) => *key,
         None => return,
     };
+    if sys::other_threads_were_killed() && REGISTRY.try_lock().is_none() {
+        // One of them held the lock, and nobody will release it. The process ends: let it.
+        return;
+    }
     // SAFETY: the key is live. On Windows another fiber's record can stand there: `DeleteFiber` calls back on the fiber
     // that deletes. That one stays.
     let ours = unsafe {
@@ -107,9 +111,12 @@ unsafe extern "system" fn on_key_destructor(value: *mut c_void) {
         // SAFETY: the key is live, the value a record. If it fails, destructors that use our objects get a new record.
         unsafe { sys::set(key, value) };
     }
-    // SAFETY: the OS gives the record that was set, once, on the context that ends: nobody else walks it.
-    let found = unsafe { record::destroy_values(record) };
-    if found && sys::DESTRUCTOR_REPEATS {
+    // SAFETY: the OS gives the record that was set, on the context that ends.
+    let (found, first_round) = unsafe {
+        let first_round = !record.as_ref().ending.replace(true);
+        (record::destroy_values(record), first_round)
+    };
+    if sys::DESTRUCTOR_REPEATS && (found || first_round) {
         return;
     }
     if ours {
@@ -124,8 +131,8 @@ unsafe extern "system" fn on_key_destructor(value: *mut c_void) {
 /// for the key's destructor, with the marks that say what is destroyed.
 unsafe extern "C" fn on_thread_exit(_: *mut c_void) {
     if let Some(record) = current() {
-        // SAFETY: it is this thread's record, and the thread is not in the middle of a walk: the OS runs one exit
-        // handler at a time.
+        // SAFETY: it is this thread's record. It may be in the middle of this already (`exit` in a destructor): what is
+        // being destroyed then is in no list any more.
         unsafe { record::destroy_values(record) };
     }
 }

@@ -30,10 +30,14 @@ impl<T> Lock<T> {
 
     /// Holders run no user code and allocate nothing, so a wait is short unless the holder was preempted.
     pub(crate) fn lock(&self) -> Guard<'_, T> {
-        match self.0.try_lock() {
-            Some(guard) => Guard(guard),
+        match self.try_lock() {
+            Some(guard) => guard,
             None => self.lock_contended(),
         }
+    }
+
+    pub(crate) fn try_lock(&self) -> Option<Guard<'_, T>> {
+        self.0.try_lock().map(Guard)
     }
 
     #[cold]
@@ -42,8 +46,8 @@ impl<T> Lock<T> {
         let backoff = Backoff::new();
         for _ in 0..SPINS {
             backoff.spin();
-            if let Some(guard) = self.0.try_lock() {
-                return Guard(guard);
+            if let Some(guard) = self.try_lock() {
+                return guard;
             }
         }
         Guard(self.0.lock())

@@ -188,31 +188,20 @@ fn a_thread_that_only_sees_short_lived_objects() {
 fn reclaim_gives_back() {
     let (run, join) = pool_thread();
     let use_and_drop = || {
-        let objects: Arc<Vec<ThreadLocal<Box<[u64; 16]>>>> = Arc::new(
-            (0..1_000)
-                .map(|_| ThreadLocal::new(|| Box::new([0; 16])))
-                .collect(),
-        );
-        run(Box::new(move || {
-            objects.iter().for_each(|o| o.with(|_| ()))
-        }));
+        let objects: Arc<Vec<ThreadLocal<Box<[u64; 16]>>>> =
+            Arc::new((0..1_000).map(|_| ThreadLocal::new(|| Box::new([0; 16]))).collect());
+        run(Box::new(move || objects.iter().for_each(|o| o.with(|_| ()))));
     };
     // Dropped by the pool thread itself; then by us.
     use_and_drop();
     run(Box::new(reclaim));
     let before = live();
-    let objects: Arc<Vec<ThreadLocal<Box<[u64; 16]>>>> = Arc::new(
-        (0..1_000)
-            .map(|_| ThreadLocal::new(|| Box::new([0; 16])))
-            .collect(),
-    );
+    let objects: Arc<Vec<ThreadLocal<Box<[u64; 16]>>>> =
+        Arc::new((0..1_000).map(|_| ThreadLocal::new(|| Box::new([0; 16]))).collect());
     let theirs = Arc::clone(&objects);
     run(Box::new(move || theirs.iter().for_each(|o| o.with(|_| ()))));
     drop(objects);
-    assert!(
-        live() - before >= 1_000 * 16 * 8,
-        "they wait for their thread"
-    );
+    assert!(live() - before >= 1_000 * 16 * 8, "they wait for their thread");
     run(Box::new(reclaim));
     assert!(live() < before + 4_096, "{} bytes", live() - before);
     drop(run);

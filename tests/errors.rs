@@ -57,11 +57,7 @@ fn message(panic: Box<dyn std::any::Any + Send>) -> String {
 fn with_panics_with_the_errors_text() {
     static RECURSIVE: ThreadLocal<u32> = ThreadLocal::new(|| RECURSIVE.with(|v| *v));
     let text = message(catch_unwind(|| RECURSIVE.with(|v| *v)).unwrap_err());
-    assert!(
-        text.contains(&AccessError::Recursive.to_string()),
-        "{:?}",
-        text
-    );
+    assert!(text.contains(&AccessError::Recursive.to_string()), "{:?}", text);
 
     static DESTROYED: ThreadLocal<Box<dyn std::any::Any>> = ThreadLocal::new(|| {
         Box::new(OnDrop(|| {
@@ -72,11 +68,7 @@ fn with_panics_with_the_errors_text() {
     static SEEN: Mutex<String> = Mutex::new(String::new());
     in_thread(|| DESTROYED.with(|_| ()));
     let text = SEEN.lock().unwrap();
-    assert!(
-        text.contains(&AccessError::Destroyed.to_string()),
-        "{:?}",
-        text
-    );
+    assert!(text.contains(&AccessError::Destroyed.to_string()), "{:?}", text);
 }
 
 /// The panic's location is the line that called `with`, not a line of ours.
@@ -89,9 +81,7 @@ fn the_panic_points_at_the_caller() {
     let default = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
         if common::this_thread() == me {
-            p.lock()
-                .unwrap()
-                .push(info.location().unwrap().file().to_string());
+            p.lock().unwrap().push(info.location().unwrap().file().to_string());
         } else {
             default(info);
         }

@@ -39,9 +39,7 @@ fn everything_is_out_of_keys() {
 #[test]
 fn out_of_keys_and_recovery() {
     // What std may want to have made first.
-    thread::spawn(|| assert!(catch_unwind(|| panic!("planned")).is_err()))
-        .join()
-        .unwrap();
+    thread::spawn(|| assert!(catch_unwind(|| panic!("planned")).is_err())).join().unwrap();
 
     let mut keys = every_key();
     assert!(keys.len() >= 100, "{}", keys.len());
@@ -63,9 +61,8 @@ fn out_of_keys_and_recovery() {
     assert_eq!(FOO.prepare(), Ok(()));
     assert_eq!(FOO.try_with(Cell::get), Ok(1));
     FOO.set(2);
-    let objects: Vec<ThreadLocal<Box<u32>>> = (0..5_000)
-        .map(|_| ThreadLocal::new(|| Box::new(7)))
-        .collect();
+    let objects: Vec<ThreadLocal<Box<u32>>> =
+        (0..5_000).map(|_| ThreadLocal::new(|| Box::new(7))).collect();
     thread::scope(|s| {
         for _ in 0..4 {
             s.spawn(|| {

@@ -50,10 +50,7 @@ fn dropping_a_key_gives_it_back() {
     // More than any system has at a time.
     for i in 1..20_000 {
         let key = Key::new().unwrap();
-        assert!(
-            key.get().is_null(),
-            "a new key is null, also where an old one was not"
-        );
+        assert!(key.get().is_null(), "a new key is null, also where an old one was not");
         key.set(word(i)).unwrap();
         assert_eq!(key.get(), word(i));
     }

@@ -60,10 +60,7 @@ fn nothing_and_a_single_one() {
     thread_local!(
         pub static FOUR: i32 = const { 10 };
     );
-    assert_eq!(
-        [ONE.with(|v| *v), TWO.with(|v| *v), THREE.with(|v| *v)],
-        [7, 8, 9]
-    );
+    assert_eq!([ONE.with(|v| *v), TWO.with(|v| *v), THREE.with(|v| *v)], [7, 8, 9]);
     assert_eq!(FOUR.with(|v| *v), 10);
 }
 

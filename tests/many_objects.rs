@@ -13,9 +13,8 @@ const THREADS: usize = 3;
 
 #[test]
 fn a_hundred_thousand_used_from_several_threads() {
-    let objects: Vec<ThreadLocal<Cell<usize>>> = (0..OBJECTS)
-        .map(|_| ThreadLocal::new(|| Cell::new(usize::MAX)))
-        .collect();
+    let objects: Vec<ThreadLocal<Cell<usize>>> =
+        (0..OBJECTS).map(|_| ThreadLocal::new(|| Cell::new(usize::MAX))).collect();
     thread::scope(|s| {
         for t in 0..THREADS {
             let objects = &objects;
@@ -49,9 +48,8 @@ fn each_of_their_values_is_destroyed_once() {
         })
         .collect();
     thread::scope(|s| {
-        let threads: Vec<_> = (0..THREADS)
-            .map(|_| s.spawn(|| objects.iter().for_each(|o| o.with(|_| ()))))
-            .collect();
+        let threads: Vec<_> =
+            (0..THREADS).map(|_| s.spawn(|| objects.iter().for_each(|o| o.with(|_| ())))).collect();
         for t in threads {
             t.join().unwrap();
         }
@@ -62,10 +60,7 @@ fn each_of_their_values_is_destroyed_once() {
     }
     drop(objects);
     let all = (THREADS + 1) * OBJECTS;
-    assert_eq!(
-        (census.built(), census.dropped(), census.strayed()),
-        (all, all, 0)
-    );
+    assert_eq!((census.built(), census.dropped(), census.strayed()), (all, all, 0));
 }
 
 /// Threads that create, use and drop their own objects all the time get each other's numbers.
@@ -95,9 +90,8 @@ fn first_use_by_many_threads_at_once() {
     use std::sync::Barrier;
     const THREADS: usize = 16;
     for _ in 0..10 {
-        let objects: Vec<ThreadLocal<Cell<usize>>> = (0..100)
-            .map(|_| ThreadLocal::new(|| Cell::new(0)))
-            .collect();
+        let objects: Vec<ThreadLocal<Cell<usize>>> =
+            (0..100).map(|_| ThreadLocal::new(|| Cell::new(0))).collect();
         let start = Barrier::new(THREADS);
         thread::scope(|s| {
             for t in 1..=THREADS {

@@ -82,10 +82,7 @@ fn remove_takes_this_threads_value_and_no_other() {
     assert_eq!(log.take(), [0]);
 
     let mut tls = in_thread(move || {
-        assert!(
-            tls.remove().is_none(),
-            "another thread's value is not ours to take"
-        );
+        assert!(tls.remove().is_none(), "another thread's value is not ours to take");
         tls.with(|v| assert_eq!(v.name, 2));
         assert_eq!(tls.remove().unwrap().name, 2);
         tls
@@ -120,9 +117,8 @@ fn remove_gives_back_values_of_every_shape() {
 
 #[test]
 fn many_removals_leave_the_others_in_place() {
-    let mut objects: Vec<ThreadLocal<Cell<usize>>> = (0..200)
-        .map(|_| ThreadLocal::new(|| Cell::new(usize::MAX)))
-        .collect();
+    let mut objects: Vec<ThreadLocal<Cell<usize>>> =
+        (0..200).map(|_| ThreadLocal::new(|| Cell::new(usize::MAX))).collect();
     for (i, o) in objects.iter().enumerate() {
         o.with(|v| v.set(i));
     }

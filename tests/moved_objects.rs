@@ -61,10 +61,7 @@ fn counted(n: usize, census: &Census) -> Vec<ThreadLocal<Counted, impl Fn() -> C
 
 fn all_destroyed_at_home(n: usize, census: &Census) {
     reclaim();
-    assert_eq!(
-        (census.built(), census.dropped(), census.strayed()),
-        (n, n, 0)
-    );
+    assert_eq!((census.built(), census.dropped(), census.strayed()), (n, n, 0));
 }
 
 #[test]
@@ -178,9 +175,8 @@ fn replaced_by_new_objects_meanwhile() {
 /// Moving an object takes nothing along but two words: every thread finds its value again.
 #[test]
 fn a_moved_object_keeps_its_values() {
-    let mut objects: Vec<ThreadLocal<RefCell<usize>>> = (0..100)
-        .map(|_| ThreadLocal::new(|| RefCell::new(0)))
-        .collect();
+    let mut objects: Vec<ThreadLocal<RefCell<usize>>> =
+        (0..100).map(|_| ThreadLocal::new(|| RefCell::new(0))).collect();
     for (i, o) in objects.iter().enumerate() {
         o.set(i);
     }

@@ -45,11 +45,7 @@ impl Worker {
                 report.send(()).unwrap();
             }
         });
-        Worker {
-            orders: Some(orders),
-            done,
-            thread: Some(thread),
-        }
+        Worker { orders: Some(orders), done, thread: Some(thread) }
     }
 
     fn run(&self, order: impl FnOnce() + Send + 'static) {
@@ -80,17 +76,9 @@ fn used_here_and_there(
 fn another_threads_value_waits_for_its_thread_and_reclaim_destroys_it() {
     let (worker, census) = (Worker::new(), Census::new());
     drop(used_here_and_there(&worker, &census));
-    assert_eq!(
-        (census.built(), census.dropped()),
-        (2, 1),
-        "ours at once, theirs not by us"
-    );
+    assert_eq!((census.built(), census.dropped()), (2, 1), "ours at once, theirs not by us");
     reclaim();
-    assert_eq!(
-        census.dropped(),
-        1,
-        "reclaim is for the calling thread's values"
-    );
+    assert_eq!(census.dropped(), 1, "reclaim is for the calling thread's values");
     worker.run(reclaim);
     assert_eq!((census.dropped(), census.strayed()), (2, 0));
     worker.join();
@@ -224,11 +212,8 @@ fn after_the_thread_has_ended_there_is_nothing_left_to_do() {
 fn a_reused_number_starts_empty_in_every_thread() {
     let worker = Worker::new();
     for round in 0..50u32 {
-        let objects: Arc<Vec<ThreadLocal<Cell<u32>>>> = Arc::new(
-            (0..100)
-                .map(|_| ThreadLocal::new(|| Cell::new(0)))
-                .collect(),
-        );
+        let objects: Arc<Vec<ThreadLocal<Cell<u32>>>> =
+            Arc::new((0..100).map(|_| ThreadLocal::new(|| Cell::new(0))).collect());
         let theirs = Arc::clone(&objects);
         worker.run(move || {
             for o in theirs.iter().skip(round as usize) {

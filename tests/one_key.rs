@@ -42,9 +42,8 @@ fn one_key() {
     STATICS[0].with(|_| ());
     assert_eq!(free_keys(), before - 1, "the first use takes one");
 
-    let objects: Vec<ThreadLocal<Box<u32>>> = (0..10_000)
-        .map(|_| ThreadLocal::new(|| Box::new(2)))
-        .collect();
+    let objects: Vec<ThreadLocal<Box<u32>>> =
+        (0..10_000).map(|_| ThreadLocal::new(|| Box::new(2))).collect();
     thread::scope(|s| {
         for _ in 0..4 {
             s.spawn(|| {

@@ -19,10 +19,7 @@ fn a_field_of_a_borrowed_object() {
         tls: ThreadLocal<RefCell<u32>>,
     }
 
-    let foo = Foo {
-        data: 7,
-        tls: ThreadLocal::new(|| RefCell::new(1)),
-    };
+    let foo = Foo { data: 7, tls: ThreadLocal::new(|| RefCell::new(1)) };
     foo.tls.with(|v| {
         assert_eq!(*v.borrow(), 1);
         *v.borrow_mut() = 2;
@@ -77,24 +74,15 @@ fn closures_that_capture_nothing_are_one_type() {
         ThreadLocal::new(|| Cell::new(2)),
         ThreadLocal::new(Cell::default),
     ]);
-    assert_eq!(
-        several
-            .iter()
-            .map(|t| t.with(Cell::get))
-            .collect::<Vec<_>>(),
-        [1, 2, 0]
-    );
+    assert_eq!(several.iter().map(|t| t.with(Cell::get)).collect::<Vec<_>>(), [1, 2, 0]);
 
     let mut by_name: HashMap<&str, ThreadLocal<String>> = HashMap::new();
     by_name.insert("a", ThreadLocal::new(|| "A".to_string()));
     by_name.insert("b", ThreadLocal::new(|| "B".to_string()));
     assert_eq!(by_name["b"].with(String::clone), "B");
 
-    let chosen = if several.len() == 3 {
-        ThreadLocal::new(|| 'y')
-    } else {
-        ThreadLocal::new(|| 'n')
-    };
+    let chosen =
+        if several.len() == 3 { ThreadLocal::new(|| 'y') } else { ThreadLocal::new(|| 'n') };
     assert_eq!(chosen.with(|c| *c), 'y');
 }
 
@@ -117,11 +105,7 @@ fn closures_that_capture() {
     assert_eq!(boxed.with(|v| *v), 6);
     assert_eq!(Arc::strong_count(&start), 2);
     drop(boxed);
-    assert_eq!(
-        Arc::strong_count(&start),
-        1,
-        "the initializer is dropped with its object"
-    );
+    assert_eq!(Arc::strong_count(&start), 1, "the initializer is dropped with its object");
 }
 
 #[test]

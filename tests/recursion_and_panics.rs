@@ -65,10 +65,7 @@ fn a_panicking_initializer_and_then_the_thread_ends() {
         s.spawn(|| object.with(|_| ())).join().unwrap();
     });
     drop(object);
-    assert_eq!(
-        (census.built(), census.dropped(), census.strayed()),
-        (3, 3, 0)
-    );
+    assert_eq!((census.built(), census.dropped(), census.strayed()), (3, 3, 0));
 }
 
 #[test]
@@ -88,18 +85,10 @@ fn recursion_is_an_error() {
 #[test]
 fn recursion_through_with_is_a_panic_and_the_next_access_tries_again() {
     static DEEP: AtomicBool = AtomicBool::new(true);
-    static FOO: ThreadLocal<u32> = ThreadLocal::new(|| {
-        if DEEP.load(SeqCst) {
-            FOO.with(|v| v + 1)
-        } else {
-            5
-        }
-    });
+    static FOO: ThreadLocal<u32> =
+        ThreadLocal::new(|| if DEEP.load(SeqCst) { FOO.with(|v| v + 1) } else { 5 });
     assert!(catch_unwind(|| FOO.with(|v| *v)).is_err());
-    assert!(
-        catch_unwind(|| FOO.try_with(|v| *v)).is_err(),
-        "the initializer itself panics"
-    );
+    assert!(catch_unwind(|| FOO.try_with(|v| *v)).is_err(), "the initializer itself panics");
     DEEP.store(false, SeqCst);
     assert_eq!(FOO.with(|v| *v), 5);
 }
@@ -107,13 +96,8 @@ fn recursion_through_with_is_a_panic_and_the_next_access_tries_again() {
 #[test]
 fn recursion_through_a_second_object() {
     static A: ThreadLocal<Result<u32, AccessError>> = ThreadLocal::new(|| B.try_with(|b| *b));
-    static B: ThreadLocal<u32> = ThreadLocal::new(|| {
-        if A.try_with(|_| ()) == Err(AccessError::Recursive) {
-            1
-        } else {
-            2
-        }
-    });
+    static B: ThreadLocal<u32> =
+        ThreadLocal::new(|| if A.try_with(|_| ()) == Err(AccessError::Recursive) { 1 } else { 2 });
     assert_eq!(A.with(|v| *v), Ok(1));
     assert_eq!(B.with(|v| *v), 1);
 }
@@ -152,9 +136,8 @@ fn only_the_thread_that_initializes_recurses() {
 #[test]
 fn an_initializer_that_makes_the_table_grow() {
     static FOO: ThreadLocal<RefCell<Vec<ThreadLocal<Cell<usize>>>>> = ThreadLocal::new(|| {
-        let many: Vec<ThreadLocal<Cell<usize>>> = (0..1_000)
-            .map(|_| ThreadLocal::new(|| Cell::new(0)))
-            .collect();
+        let many: Vec<ThreadLocal<Cell<usize>>> =
+            (0..1_000).map(|_| ThreadLocal::new(|| Cell::new(0))).collect();
         for (i, o) in many.iter().enumerate() {
             o.set(i);
         }
@@ -197,10 +180,7 @@ fn a_panicking_thread_destroys_its_values() {
         let thread = s.spawn(|| object.with(|_| panic!("planned")));
         assert!(thread.join().is_err());
     });
-    assert_eq!(
-        (census.built(), census.dropped(), census.strayed()),
-        (1, 1, 0)
-    );
+    assert_eq!((census.built(), census.dropped(), census.strayed()), (1, 1, 0));
 }
 
 /// The value's destructor panics while its object is dropped: an unwind like any other, and the crate

@@ -29,9 +29,7 @@ fn send_and_sync_for_any_value() {
     check::<Box<dyn Fn()>>();
 
     let shared = Arc::new(1u32);
-    send_sync(&ThreadLocal::<Rc<u32>, _>::from_fn(move || {
-        Rc::new(*shared)
-    }));
+    send_sync(&ThreadLocal::<Rc<u32>, _>::from_fn(move || Rc::new(*shared)));
     // A closure that is Send but not Sync makes an object that can be sent. (The rest: compile_fail.)
     let cell = Cell::new(1);
     let object = ThreadLocal::from_fn(move || cell.replace(2));
@@ -59,10 +57,7 @@ fn an_object_is_two_words() {
     assert_eq!(size_of::<ThreadLocal<u64>>(), 2 * size_of::<usize>());
     assert_eq!(align_of::<ThreadLocal<u64>>(), align_of::<usize>());
     assert_eq!(size_of::<ThreadLocal<()>>(), 2 * size_of::<usize>());
-    assert_eq!(
-        size_of::<ThreadLocal<[u8; 1 << 20]>>(),
-        2 * size_of::<usize>()
-    );
+    assert_eq!(size_of::<ThreadLocal<[u8; 1 << 20]>>(), 2 * size_of::<usize>());
     #[cfg(target_pointer_width = "64")]
     assert_eq!(size_of::<ThreadLocal<u64>>(), 16);
 
@@ -70,10 +65,7 @@ fn an_object_is_two_words() {
     fn size_of_val<T: 'static, F: Fn() -> T>(_: &ThreadLocal<T, F>) -> usize {
         size_of::<ThreadLocal<T, F>>()
     }
-    assert_eq!(
-        size_of_val(&ThreadLocal::<u64, _>::from_fn(|| 1u64)),
-        size_of::<usize>()
-    );
+    assert_eq!(size_of_val(&ThreadLocal::<u64, _>::from_fn(|| 1u64)), size_of::<usize>());
 }
 
 #[test]
@@ -152,12 +144,7 @@ fn large_values() {
     const SIZE: usize = 1 << 20;
     // An unoptimized initializer puts several copies on the stack.
     fn with_a_large_stack(f: impl FnOnce() + Send + 'static) {
-        thread::Builder::new()
-            .stack_size(16 * SIZE)
-            .spawn(f)
-            .unwrap()
-            .join()
-            .unwrap();
+        thread::Builder::new().stack_size(16 * SIZE).spawn(f).unwrap().join().unwrap();
     }
     static LARGE: ThreadLocal<RefCell<[u8; SIZE]>> = ThreadLocal::new(|| RefCell::new([1; SIZE]));
     for last in 2..4 {

@@ -96,32 +96,17 @@ fn an_array_of_them_and_a_struct_around_one() {
         name: &'static str,
         level: ThreadLocal<Cell<u8>>,
     }
-    static CONFIG: Config = Config {
-        name: "main",
-        level: ThreadLocal::new(|| Cell::new(1)),
-    };
+    static CONFIG: Config = Config { name: "main", level: ThreadLocal::new(|| Cell::new(1)) };
 
     for (i, one) in SEVERAL.iter().enumerate() {
         one.with(|v| v.set(v.get() + i as u32));
     }
     CONFIG.level.with(|l| l.set(9));
     in_thread(|| {
-        assert_eq!(
-            SEVERAL
-                .iter()
-                .map(|t| t.with(Cell::get))
-                .collect::<Vec<_>>(),
-            [10, 20, 30]
-        );
+        assert_eq!(SEVERAL.iter().map(|t| t.with(Cell::get)).collect::<Vec<_>>(), [10, 20, 30]);
         assert_eq!((CONFIG.name, CONFIG.level.with(Cell::get)), ("main", 1));
     });
-    assert_eq!(
-        SEVERAL
-            .iter()
-            .map(|t| t.with(Cell::get))
-            .collect::<Vec<_>>(),
-        [10, 21, 32]
-    );
+    assert_eq!(SEVERAL.iter().map(|t| t.with(Cell::get)).collect::<Vec<_>>(), [10, 21, 32]);
     assert_eq!(CONFIG.level.with(Cell::get), 9);
 }
 

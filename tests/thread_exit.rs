@@ -26,10 +26,7 @@ fn values_are_destroyed_before_join_returns() {
         for _ in 0..4 {
             s.spawn(|| tls.with(|_| ())).join().unwrap();
         }
-        assert_eq!(
-            (census.built(), census.dropped(), census.strayed()),
-            (4, 4, 0)
-        );
+        assert_eq!((census.built(), census.dropped(), census.strayed()), (4, 4, 0));
     });
     drop(tls);
     assert_eq!(census.dropped(), 4);
@@ -155,21 +152,11 @@ fn a_destructor_creates_and_drops_objects() {
     let l = log.clone();
     in_thread(move || {
         let owned = logged();
-        let probe = Probe {
-            log: l.clone(),
-            owned: None,
-        };
+        let probe = Probe { log: l.clone(), owned: None };
         OUTER.set(Some(probe));
         OUTER.with_borrow_mut(|p| p.as_mut().unwrap().owned = Some(owned));
         // Newer than the probe, and already destroyed when the probe drops the object.
-        OUTER.with_borrow(|p| {
-            p.as_ref()
-                .unwrap()
-                .owned
-                .as_ref()
-                .unwrap()
-                .set(Some(l.entry(2)))
-        });
+        OUTER.with_borrow(|p| p.as_ref().unwrap().owned.as_ref().unwrap().set(Some(l.entry(2))));
     });
     let mut expected = vec![2, 1, 3];
     expected.extend(100..200);
@@ -218,18 +205,12 @@ fn a_chain_of_a_thousand_is_destroyed_to_its_end() {
         fn drop(&mut self) {
             assert_eq!(self.dropped.fetch_add(1, SeqCst), self.index);
             if let Some(next) = CHAIN.get(self.index + 1) {
-                next.set(Some(Link {
-                    index: self.index + 1,
-                    dropped: Arc::clone(&self.dropped),
-                }));
+                next.set(Some(Link { index: self.index + 1, dropped: Arc::clone(&self.dropped) }));
             }
         }
     }
     let dropped = Arc::new(AtomicUsize::new(0));
-    let first = Link {
-        index: 0,
-        dropped: Arc::clone(&dropped),
-    };
+    let first = Link { index: 0, dropped: Arc::clone(&dropped) };
     in_thread(move || CHAIN[0].set(Some(first)));
     assert_eq!(dropped.load(SeqCst), 1_000);
 }
@@ -246,18 +227,10 @@ fn destroyed_for_the_rest_of_the_thread() {
     impl Drop for Probe {
         fn drop(&mut self) {
             for (i, object) in ALL.iter().enumerate() {
-                let expected = if i < self.0 {
-                    Ok(())
-                } else {
-                    Err(AccessError::Destroyed)
-                };
+                let expected = if i < self.0 { Ok(()) } else { Err(AccessError::Destroyed) };
                 assert_eq!(object.try_with(|_| ()), expected, "{} from {}", i, self.0);
                 assert_eq!(object.with_existing(|_| ()), expected.ok());
-                assert_eq!(
-                    object.prepare(),
-                    Ok(()),
-                    "prepare asks for the object, not its value"
-                );
+                assert_eq!(object.prepare(), Ok(()), "prepare asks for the object, not its value");
             }
             self.1.fetch_add(1, SeqCst);
         }
@@ -282,10 +255,8 @@ fn remove_from_a_destructor() {
         fn drop(&mut self) {
             let mut object = OBJECT.lock().unwrap().take().unwrap();
             self.0.push(object.remove().is_none() as u32);
-            self.0
-                .push((object.try_with(|_| ()) == Err(AccessError::Destroyed)) as u32);
-            self.0
-                .push((object.try_with_mut(|_| ()) == Err(AccessError::Destroyed)) as u32);
+            self.0.push((object.try_with(|_| ()) == Err(AccessError::Destroyed)) as u32);
+            self.0.push((object.try_with_mut(|_| ()) == Err(AccessError::Destroyed)) as u32);
         }
     }
     let log = Log::new();
@@ -316,8 +287,7 @@ fn a_new_object_is_not_destroyed_because_its_predecessor_was() {
             let new: Vec<ThreadLocal<Box<u32>>> =
                 (0..100).map(|_| ThreadLocal::new(|| Box::new(7))).collect();
             for object in &new {
-                self.0
-                    .fetch_add(object.try_with(|v| **v).unwrap() as usize, SeqCst);
+                self.0.fetch_add(object.try_with(|v| **v).unwrap() as usize, SeqCst);
             }
         }
     }
@@ -420,8 +390,5 @@ fn many_threads_at_once() {
         }
     }
     let all = 4 * THREADS * OBJECTS;
-    assert_eq!(
-        (census.built(), census.dropped(), census.strayed()),
-        (all, all, 0)
-    );
+    assert_eq!((census.built(), census.dropped(), census.strayed()), (all, all, 0));
 }

@@ -7,6 +7,11 @@ use super::Destructor;
 #[cfg(feature = "alloc")]
 use super::Hooks;
 use core::ffi::c_void;
+#[cfg(feature = "alloc")]
+use core::{
+    mem, ptr,
+    sync::atomic::{AtomicPtr, Ordering},
+};
 
 pub(crate) type Key = u32;
 
@@ -25,6 +30,10 @@ extern "system" {
     fn SwitchToThread() -> i32;
     #[cfg(feature = "alloc")]
     fn GetModuleHandleExW(flags: u32, address: *const u16, module: *mut *mut c_void) -> i32;
+    #[cfg(feature = "alloc")]
+    fn GetModuleHandleW(name: *const u16) -> *mut c_void;
+    #[cfg(feature = "alloc")]
+    fn GetProcAddress(module: *mut c_void, name: *const u8) -> *mut c_void;
 }
 
 /// The callback comes once, whatever it sets.
@@ -92,13 +101,37 @@ pub(crate) fn yield_now() {
     keeping_last_error(|| unsafe { SwitchToThread() });
 }
 
+/// `RtlDllShutdownInProgress` of ntdll, or null. Written once by `install_hooks`.
+#[cfg(feature = "alloc")]
+static SHUTDOWN_IN_PROGRESS: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
+
+/// `ExitProcess` stops all other threads where they are, and then calls the callbacks of the one that is left.
+#[cfg(feature = "alloc")]
+pub(crate) fn other_threads_were_killed() -> bool {
+    let function = SHUTDOWN_IN_PROGRESS.load(Ordering::Relaxed);
+    if function.is_null() {
+        return false;
+    }
+    // SAFETY: not null, so it is ntdll's function of that name, `BOOLEAN NTAPI RtlDllShutdownInProgress(void)`.
+    unsafe { mem::transmute::<*mut c_void, unsafe extern "system" fn() -> u8>(function)() != 0 }
+}
+
 /// Windows calls the callbacks of the exiting thread when the process ends, and has no fork. What remains is that the
 /// DLL this code is in must not be unloaded: the callback would be gone.
 #[cfg(feature = "alloc")]
 pub(crate) fn install_hooks(hooks: &'static Hooks) {
     const PIN: u32 = 1; // GET_MODULE_HANDLE_EX_FLAG_PIN
     const FROM_ADDRESS: u32 = 4; // GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS
-    let mut module = core::ptr::null_mut();
+    let mut module = ptr::null_mut();
+    let ntdll: [u16; 6] = [b'n', b't', b'd', b'l', b'l', 0].map(u16::from);
+    keeping_last_error(|| {
+        // SAFETY: both names end with a zero; ntdll is in every process and is never unloaded.
+        let function = unsafe {
+            let ntdll = GetModuleHandleW(ntdll.as_ptr());
+            GetProcAddress(ntdll, b"RtlDllShutdownInProgress\0".as_ptr())
+        };
+        SHUTDOWN_IN_PROGRESS.store(function, Ordering::Relaxed);
+    });
     // SAFETY: with FROM_ADDRESS the "name" is an address inside the module; `module` is valid for a write.
     keeping_last_error(|| unsafe {
         GetModuleHandleExW(PIN | FROM_ADDRESS, (hooks as *const Hooks).cast(), &mut module)

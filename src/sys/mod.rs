@@ -17,6 +17,8 @@
 //! - `yield_now()`: lets another thread run that may hold the lock.
 //! - `DESTRUCTOR_REPEATS`: the OS nulls the value before it calls the destructor, and calls it again in a later round
 //!   when the destructor has set a value.
+//! - `other_threads_were_killed()`: the process is ending and the calling thread is the only one left, the others having been
+//!   stopped wherever they were.
 //! - `install_hooks(hooks)`: called once, before the first record exists; connects what the OS has of `Hooks`.
 //! - `at_thread_exit(hooks)`: called once by each thread that gets a record; registers `Hooks::thread_exit` in the
 //!   thread's exit list, where there is one.

@@ -8,7 +8,7 @@
 //! - A library that is unloaded (`dlclose(3p)`) would leave the key's destructor pointing into nothing. So the first use
 //!   takes a handle of the library that this code is in, which is never closed.
 
-#![cfg_attr(miri, allow(dead_code, unused_imports))] // Miri has none of these; the key's destructor remains
+#![allow(dead_code, unused_imports)] // each system uses its part; Miri, none: the key's destructor remains
 
 use super::Hooks;
 use core::ffi::c_void;
@@ -26,9 +26,9 @@ pub(crate) fn install_hooks(hooks: &'static Hooks) {
     keep_loaded();
     THREAD_EXIT_LIST.store(find_thread_exit_list(), Ordering::Relaxed);
     if !has_thread_exit_list() {
-        process::at_exit(hooks.process_exit);
+        at_exit(hooks.process_exit);
     }
-    process::at_fork(hooks.before_fork, hooks.after_fork);
+    at_fork(hooks.before_fork, hooks.after_fork);
 }
 
 #[cfg(miri)]
@@ -65,19 +65,55 @@ pub(crate) fn at_thread_exit(hooks: &'static Hooks) {
     }
 }
 
-/// Systems with a dynamic loader of the usual interface: `dlsym(3p)`, `dladdr(3)`, `dlopen(3p)`.
-#[cfg(any(
-    target_os = "android",
-    target_os = "dragonfly",
-    target_os = "freebsd",
-    target_os = "fuchsia",
-    target_os = "hurd",
-    target_os = "illumos",
-    target_os = "linux",
-    target_os = "netbsd",
-    target_os = "solaris",
-    target_vendor = "apple",
+// What a system lacks is a function that does nothing; an import by name goes before one by `*`.
+use self::missing::*;
+
+#[cfg(all(
+    any(
+        target_os = "android",
+        target_os = "dragonfly",
+        target_os = "freebsd",
+        target_os = "fuchsia",
+        target_os = "hurd",
+        target_os = "illumos",
+        target_os = "linux",
+        target_os = "netbsd",
+        target_os = "solaris",
+        target_vendor = "apple",
+    ),
+    // A static executable has no loader to ask, and nothing to unload.
+    not(target_feature = "crt-static"),
 ))]
+use self::loader::{find_thread_exit_list, keep_loaded};
+
+#[cfg(not(any(
+    target_os = "emscripten",
+    target_os = "espidf",
+    target_os = "fuchsia",
+    target_os = "horizon",
+    target_os = "l4re",
+    target_os = "nuttx",
+    target_os = "qurt",
+    target_os = "rtems",
+    target_os = "vita",
+    target_os = "vxworks",
+    target_os = "wasi",
+)))]
+use self::process::{at_exit, at_fork};
+
+mod missing {
+    pub(super) fn find_thread_exit_list() -> *mut core::ffi::c_void {
+        core::ptr::null_mut()
+    }
+
+    pub(super) fn keep_loaded() {}
+
+    pub(super) fn at_exit(_: extern "C" fn()) {}
+
+    pub(super) fn at_fork(_: unsafe extern "C" fn(), _: unsafe extern "C" fn()) {}
+}
+
+/// Systems with a dynamic loader of the usual interface: `dlsym(3p)`, `dladdr(3)`, `dlopen(3p)`.
 mod loader {
     use core::ffi::c_void;
     use core::ptr;
@@ -163,42 +199,7 @@ mod loader {
     }
 }
 
-#[cfg(not(any(
-    target_os = "android",
-    target_os = "dragonfly",
-    target_os = "freebsd",
-    target_os = "fuchsia",
-    target_os = "hurd",
-    target_os = "illumos",
-    target_os = "linux",
-    target_os = "netbsd",
-    target_os = "solaris",
-    target_vendor = "apple",
-)))]
-mod loader {
-    pub(super) fn find_thread_exit_list() -> *mut core::ffi::c_void {
-        core::ptr::null_mut()
-    }
-
-    pub(super) fn keep_loaded() {}
-}
-
-use self::loader::{find_thread_exit_list, keep_loaded};
-
 /// Systems with processes that exit and fork: `atexit(3p)`, `pthread_atfork(3p)`.
-#[cfg(not(any(
-    target_os = "emscripten",
-    target_os = "espidf",
-    target_os = "fuchsia",
-    target_os = "horizon",
-    target_os = "l4re",
-    target_os = "nuttx",
-    target_os = "qurt",
-    target_os = "rtems",
-    target_os = "vita",
-    target_os = "vxworks",
-    target_os = "wasi",
-)))]
 mod process {
     type Handler = unsafe extern "C" fn();
 
@@ -221,23 +222,4 @@ mod process {
         // SAFETY: the handlers come in a pair that takes and releases the lock, as the function wants them.
         unsafe { pthread_atfork(Some(before), Some(after), Some(after)) };
     }
-}
-
-#[cfg(any(
-    target_os = "emscripten",
-    target_os = "espidf",
-    target_os = "fuchsia",
-    target_os = "horizon",
-    target_os = "l4re",
-    target_os = "nuttx",
-    target_os = "qurt",
-    target_os = "rtems",
-    target_os = "vita",
-    target_os = "vxworks",
-    target_os = "wasi",
-))]
-mod process {
-    pub(super) fn at_exit(_: extern "C" fn()) {}
-
-    pub(super) fn at_fork(_: unsafe extern "C" fn(), _: unsafe extern "C" fn()) {}
 }

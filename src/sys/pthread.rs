@@ -109,3 +109,8 @@ pub(crate) fn yield_now() {
         sched_yield();
     }
 }
+
+#[cfg(feature = "alloc")]
+pub(crate) fn other_threads_were_killed() -> bool {
+    false
+}

@@ -70,3 +70,8 @@ pub(crate) fn install_hooks(_: &'static Hooks) {}
 
 #[cfg(feature = "alloc")]
 pub(crate) fn at_thread_exit(_: &'static Hooks) {}
+
+#[cfg(feature = "alloc")]
+pub(crate) fn other_threads_were_killed() -> bool {
+    false
+}

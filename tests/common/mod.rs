@@ -62,10 +62,7 @@ impl Log {
 
     /// A value that writes `name` when it is dropped.
     pub fn entry(&self, name: u32) -> Entry {
-        Entry {
-            log: self.clone(),
-            name,
-        }
+        Entry { log: self.clone(), name }
     }
 }
 
@@ -112,12 +109,7 @@ impl Census {
 
     pub fn count(&self) -> Counted {
         self.0.built.fetch_add(1, SeqCst);
-        Counted {
-            census: self.clone(),
-            thread: this_thread(),
-            alive: ALIVE,
-            not_send: PhantomData,
-        }
+        Counted { census: self.clone(), thread: this_thread(), alive: ALIVE, not_send: PhantomData }
     }
 
     pub fn built(&self) -> usize {
