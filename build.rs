@@ -53,7 +53,9 @@ impl Target {
 
 /// The order is the check: the first line that applies decides.
 fn backend(target: &Target) -> &'static str {
-    if target.is_family("windows") && target.os == "windows" {
+    if env::var_os("CARGO_FEATURE_CUSTOM").is_some() || target.os == "none" {
+        "custom"
+    } else if target.is_family("windows") && target.os == "windows" {
         "fls"
     } else if target.is_single_threaded() {
         "single"

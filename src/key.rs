@@ -174,6 +174,11 @@ pub struct StaticKey {
     destructor: Option<Destructor>,
 }
 
+/// A custom backend has one key. Who loses the race in `StaticKey::create` must find the winner's key stored, not learn
+/// that there is none left.
+#[cfg(os_thread_local_backend = "custom")]
+static CREATION: crate::sync::Lock<()> = crate::sync::Lock::new(());
+
 /// No system's key: they count from 0 or 1, or are addresses.
 const NOT_CREATED: usize = usize::MAX;
 
@@ -263,6 +268,8 @@ impl StaticKey {
     /// even in the child of a fork.
     #[cold]
     fn create(&self) -> Result<usize, AccessError> {
+        #[cfg(os_thread_local_backend = "custom")]
+        let _turn = CREATION.lock();
         let key = match sys::create(self.destructor) {
             Some(key) => key,
             // The winner of a race may have taken the last one.

@@ -33,7 +33,7 @@ mod registry;
 mod root;
 #[cfg(feature = "alloc")]
 mod slot;
-#[cfg(feature = "alloc")]
+#[cfg(any(feature = "alloc", os_thread_local_backend = "custom"))]
 mod sync;
 
 pub use crate::error::AccessError;
@@ -41,3 +41,6 @@ pub use crate::error::AccessError;
 pub use crate::local::{reclaim, ThreadLocal};
 #[cfg(feature = "alloc")]
 pub use crate::per_thread::PerThread;
+#[cfg(any(os_thread_local_backend = "custom", doc))]
+#[cfg_attr(docsrs, doc(cfg(feature = "custom")))]
+pub use crate::sys::custom;

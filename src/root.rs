@@ -4,7 +4,7 @@
 
 use crate::record::{self, Record};
 use crate::registry::REGISTRY;
-use crate::sync::Once;
+use crate::sync::{Masked, Once};
 use crate::sys::{self, Hooks};
 use crate::AccessError;
 use core::ffi::c_void;
@@ -23,6 +23,11 @@ static HOOKS: Hooks =
 /// The root slot's key, created by the first call.
 pub(crate) fn key() -> Result<sys::Key, AccessError> {
     let create = || sys::create(Some(on_key_destructor)).ok_or(AccessError::OutOfKeys);
+    if let Some(key) = ROOT.get() {
+        return Ok(*key);
+    }
+    // An interrupt handler must not wait here for the task that it interrupted.
+    let _masked = Masked::new();
     ROOT.try_call_once(create).copied()
 }
 

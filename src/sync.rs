@@ -15,13 +15,18 @@ impl RelaxStrategy for Yield {
     }
 }
 
+#[cfg(feature = "alloc")]
 pub(crate) type Once<T> = spin::once::Once<T, Yield>;
 
 /// A spin lock that yields to the OS soon, so that a preempted holder does not burn a core. It has its cache lines to
 /// itself: who waits does not slow down who works next to it.
 pub(crate) struct Lock<T>(CachePadded<SpinMutex<T, Yield>>);
 
-pub(crate) struct Guard<'a, T>(SpinMutexGuard<'a, T>);
+/// The fields are dropped in this order: interrupts come back when the lock is free.
+pub(crate) struct Guard<'a, T> {
+    guard: SpinMutexGuard<'a, T>,
+    _masked: Masked,
+}
 
 impl<T> Lock<T> {
     pub(crate) const fn new(value: T) -> Self {
@@ -50,13 +55,29 @@ impl<T> Lock<T> {
                 return guard;
             }
         }
-        Guard(self.0.lock())
+        loop {
+            Yield::relax();
+            if let Some(guard) = self.try_lock() {
+                return guard;
+            }
+        }
+    }
+
+    /// Masks first, so that no interrupt comes between taking the lock and masking; and waits for nobody while masked.
+    fn try_lock(&self) -> Option<Guard<'_, T>> {
+        let masked = Masked::new();
+        let guard = self.0.try_lock()?;
+        Some(Guard {
+            guard,
+            _masked: masked,
+        })
     }
 
     /// Releases the lock for a guard that was forgotten.
     ///
     /// # Safety
     /// The lock is held by a forgotten guard, and nothing that the guard gave access to is used any more.
+    #[cfg(feature = "alloc")]
     pub(crate) unsafe fn force_unlock(&self) {
         // SAFETY: as the caller promises.
         unsafe { self.0.force_unlock() }
@@ -67,12 +88,53 @@ impl<T> Deref for Guard<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        &self.0
+        &self.guard
     }
 }
 
 impl<T> DerefMut for Guard<'_, T> {
     fn deref_mut(&mut self) -> &mut T {
-        &mut self.0
+        &mut self.guard
+    }
+}
+
+/// While it lives no interrupt handler and no other task runs on this core: with the custom backend and the feature
+/// `critical-section`. Operating systems need none of it.
+pub(crate) use self::masked::Masked;
+
+#[cfg(all(os_thread_local_backend = "custom", feature = "critical-section"))]
+mod masked {
+    use core::marker::PhantomData;
+
+    /// Not `Send`: a critical section ends where it began.
+    pub(crate) struct Masked(critical_section::RestoreState, PhantomData<*mut ()>);
+
+    impl Masked {
+        #[inline]
+        pub(crate) fn new() -> Self {
+            // SAFETY: `drop` releases it. Sections nest because guards are local variables; none is forgotten, since this
+            // backend has no fork.
+            Masked(unsafe { critical_section::acquire() }, PhantomData)
+        }
+    }
+
+    impl Drop for Masked {
+        #[inline]
+        fn drop(&mut self) {
+            // SAFETY: `new` acquired it and got this state.
+            unsafe { critical_section::release(self.0) }
+        }
+    }
+}
+
+#[cfg(not(all(os_thread_local_backend = "custom", feature = "critical-section")))]
+mod masked {
+    pub(crate) struct Masked;
+
+    impl Masked {
+        #[inline(always)]
+        pub(crate) fn new() -> Self {
+            Masked
+        }
     }
 }
