@@ -14,7 +14,7 @@ use cortex_m_rt::entry;
 use cortex_m_semihosting::hprintln;
 use embedded_alloc::LlffHeap;
 use firmware::kernel::{self, Handle};
-use os_thread_local::{thread_local, ThreadLocal};
+use os_thread_local::{thread_local, PerThread, ThreadLocal};
 
 #[global_allocator]
 static HEAP: LlffHeap = LlffHeap::empty();
@@ -37,6 +37,7 @@ fn main() -> ! {
     contention();
     destructors();
     object_dropped_early();
+    per_thread();
     assert_eq!(
         HEAP.used(),
         before,
@@ -225,6 +226,26 @@ fn object_dropped_early() {
     DROPPED.store(true, Ordering::Release);
     task.join();
     hprintln!("dropped objects: the value was destroyed by the task that owned it");
+}
+
+/// Values that stay with the object when their task ends.
+fn per_thread() {
+    static SHARED: AtomicPtr<PerThread<Cell<u32>>> = AtomicPtr::new(core::ptr::null_mut());
+    fn task() {
+        // SAFETY: `per_thread` joins the tasks before it frees it.
+        let sums = unsafe { &*SHARED.load(Ordering::Acquire) };
+        for n in 0..100 {
+            sums.with(|sum| sum.set(sum.get() + n));
+        }
+    }
+    let sums = Box::into_raw(Box::new(PerThread::new(|| Cell::new(0))));
+    SHARED.store(sums, Ordering::Release);
+    run(&[task, task, task]);
+    // SAFETY: made by `into_raw`; the tasks have ended.
+    let mut sums = unsafe { Box::from_raw(sums) };
+    let sum: u32 = sums.iter_mut().map(|sum| sum.get()).sum();
+    assert_eq!(sum, 3 * 4950);
+    hprintln!("PerThread: three tasks that have ended left {} in all", sum);
 }
 
 static FROM_HANDLER: AtomicBool = AtomicBool::new(false);
