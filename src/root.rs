@@ -77,7 +77,10 @@ fn new_record(key: sys::Key) -> Result<NonNull<Record>, AccessError> {
     if !unsafe { sys::set(key, record::under_construction().as_ptr().cast()) } {
         return Err(AccessError::OutOfMemory);
     }
-    HOOKED.call_once(|| sys::install_hooks(&HOOKS));
+    {
+        let _masked = Masked::new();
+        HOOKED.call_once(|| sys::install_hooks(&HOOKS));
+    }
     let record = Record::allocate();
     let value = record.map_or(ptr::null_mut(), |record| record.as_ptr().cast());
     // SAFETY: the key is live; the destructor accepts a record and is not called for null.

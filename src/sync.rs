@@ -41,10 +41,6 @@ impl<T> Lock<T> {
         }
     }
 
-    pub(crate) fn try_lock(&self) -> Option<Guard<'_, T>> {
-        self.0.try_lock().map(Guard)
-    }
-
     #[cold]
     fn lock_contended(&self) -> Guard<'_, T> {
         const SPINS: u32 = 5;
@@ -64,13 +60,10 @@ impl<T> Lock<T> {
     }
 
     /// Masks first, so that no interrupt comes between taking the lock and masking; and waits for nobody while masked.
-    fn try_lock(&self) -> Option<Guard<'_, T>> {
+    pub(crate) fn try_lock(&self) -> Option<Guard<'_, T>> {
         let masked = Masked::new();
         let guard = self.0.try_lock()?;
-        Some(Guard {
-            guard,
-            _masked: masked,
-        })
+        Some(Guard { guard, _masked: masked })
     }
 
     /// Releases the lock for a guard that was forgotten.
@@ -98,7 +91,7 @@ impl<T> DerefMut for Guard<'_, T> {
     }
 }
 
-/// While it lives no interrupt handler and no other task runs on this core: with the custom backend and the feature
+/// While it lives, no interrupt handler and no other task runs on this core: with the custom backend and the feature
 /// `critical-section`. Operating systems need none of it.
 pub(crate) use self::masked::Masked;
 

@@ -251,6 +251,11 @@ static DESTRUCTOR: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
 #[cfg(feature = "alloc")]
 pub(crate) const DESTRUCTOR_REPEATS: bool = true;
 
+#[cfg(feature = "alloc")]
+pub(crate) fn other_threads_were_killed() -> bool {
+    false
+}
+
 #[inline(always)]
 pub(crate) fn to_bits(_: Key) -> usize {
     0

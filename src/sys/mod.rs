@@ -38,9 +38,9 @@ mod imp;
 #[path = "single.rs"]
 mod imp;
 
+// Elsewhere it is there for its documentation.
 #[cfg(any(os_thread_local_backend = "custom", doc))]
 #[cfg_attr(not(os_thread_local_backend = "custom"), allow(dead_code))]
-// there for its documentation
 pub mod custom;
 #[cfg(os_thread_local_backend = "custom")]
 use self::custom as imp;

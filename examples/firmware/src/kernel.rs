@@ -70,10 +70,7 @@ static KERNEL: Kernel = {
         entry: Cell::new(|| ()),
         local: Cell::new(ptr::null_mut()),
     };
-    Kernel {
-        tasks: [FREE; TASKS],
-        handler_local: Cell::new(ptr::null_mut()),
-    }
+    Kernel { tasks: [FREE; TASKS], handler_local: Cell::new(ptr::null_mut()) }
 };
 
 /// The task that runs now. Only the switch stores here, so a task that is pre-empted after the load finds that it
@@ -158,10 +155,7 @@ pub struct Handle(usize);
 /// When there are [`TASKS`] already. A task counts until it was joined.
 pub fn spawn(entry: fn()) -> Handle {
     critical_section::with(|_| {
-        let id = KERNEL
-            .tasks
-            .iter()
-            .position(|task| task.state.get() == State::Free);
+        let id = KERNEL.tasks.iter().position(|task| task.state.get() == State::Free);
         let id = id.expect("no free task");
         let task = &KERNEL.tasks[id];
         // The words that the switch and the return from an exception pop: r4-r11, r0-r3, r12, lr, pc, xpsr.
@@ -218,9 +212,7 @@ pub fn yield_now() {
 /// Stops the clock: from here on tasks switch only when they yield.
 pub fn stop_clock() {
     // SAFETY: `start` is done with it.
-    unsafe { cortex_m::Peripherals::steal() }
-        .SYST
-        .disable_interrupt();
+    unsafe { cortex_m::Peripherals::steal() }.SYST.disable_interrupt();
 }
 
 /// How often the clock has taken the processor from a task.
@@ -233,9 +225,7 @@ pub fn stack_used() -> (usize, usize) {
     let unused = |stack: &Stack| {
         // SAFETY: volatile reads of words that at worst change meanwhile.
         let words = stack.0.get().cast::<u32>();
-        (0..STACK_WORDS)
-            .take_while(|&i| unsafe { words.add(i).read_volatile() } == PAINT)
-            .count()
+        (0..STACK_WORDS).take_while(|&i| unsafe { words.add(i).read_volatile() } == PAINT).count()
     };
     let unused = STACKS.iter().map(unused).min().unwrap();
     ((STACK_WORDS - unused) * 4, STACK_WORDS * 4)

@@ -12,11 +12,7 @@ use cortex_m_semihosting::{debug, hprintln};
 
 /// Ends the emulation; the status becomes QEMU's exit status.
 pub fn exit(success: bool) -> ! {
-    debug::exit(if success {
-        debug::EXIT_SUCCESS
-    } else {
-        debug::EXIT_FAILURE
-    });
+    debug::exit(if success { debug::EXIT_SUCCESS } else { debug::EXIT_FAILURE });
     loop {
         cortex_m::asm::wfi();
     }

@@ -37,11 +37,7 @@ fn task() {
 
 fn main() -> ! {
     KEY.set(5 as *mut c_void).unwrap();
-    let tasks = [
-        kernel::spawn(task),
-        kernel::spawn(task),
-        kernel::spawn(task),
-    ];
+    let tasks = [kernel::spawn(task), kernel::spawn(task), kernel::spawn(task)];
     for task in tasks {
         task.join();
     }

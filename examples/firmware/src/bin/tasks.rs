@@ -80,10 +80,7 @@ fn statics() {
     // Their places are taken by new tasks.
     run(&[task]);
     assert_eq!(COUNT.get(), 0);
-    assert!(
-        kernel::preempted() > preempted + 3,
-        "the clock interrupted the tasks"
-    );
+    assert!(kernel::preempted() > preempted + 3, "the clock interrupted the tasks");
     hprintln!("statics: each task counted to 1000 for itself");
 }
 
@@ -104,9 +101,7 @@ fn port() -> &'static Port {
 fn objects() {
     fn task() {
         for _ in 0..500 {
-            port()
-                .errors
-                .set(port().errors.get() + port().scale.with(|scale| *scale));
+            port().errors.set(port().errors.get() + port().scale.with(|scale| *scale));
         }
         assert_eq!(port().errors.get(), 500 * 3);
     }
@@ -119,10 +114,7 @@ fn objects() {
     run(&[task, task, task]);
     // SAFETY: made by `into_raw`; no task uses it any more.
     let port = unsafe { Box::from_raw(port) };
-    assert!(
-        port.errors.with_existing(|_| ()).is_none(),
-        "this task never used it"
-    );
+    assert!(port.errors.with_existing(|_| ()).is_none(), "this task never used it");
     hprintln!("objects: each task has its own value in a driver");
 }
 
@@ -181,14 +173,8 @@ fn destructors() {
     let task = kernel::spawn(task);
     let id = task.id() as u32;
     task.join();
-    assert_eq!(
-        LOG.load(Ordering::Relaxed),
-        (id * 10 + 2) * 100 + id * 10 + 1
-    );
-    hprintln!(
-        "destructors: task {} destroyed its two values when it ended",
-        id
-    );
+    assert_eq!(LOG.load(Ordering::Relaxed), (id * 10 + 2) * 100 + id * 10 + 1);
+    hprintln!("destructors: task {} destroyed its two values when it ended", id);
 }
 
 /// The values of an object that is dropped go back to the tasks that own them.
@@ -203,16 +189,9 @@ fn object_dropped_early() {
         while !DROPPED.load(Ordering::Acquire) {
             kernel::yield_now();
         }
-        assert_eq!(
-            LOG.load(Ordering::Relaxed),
-            0,
-            "the value waits for its task"
-        );
+        assert_eq!(LOG.load(Ordering::Relaxed), 0, "the value waits for its task");
         os_thread_local::reclaim();
-        assert_eq!(
-            LOG.load(Ordering::Relaxed),
-            kernel::current() as u32 * 10 + 5
-        );
+        assert_eq!(LOG.load(Ordering::Relaxed), kernel::current() as u32 * 10 + 5);
     }
     LOG.store(0, Ordering::Relaxed);
     let object = Box::into_raw(Box::new(ThreadLocal::new(|| Logged(5))));
@@ -271,10 +250,7 @@ fn interrupts() {
     let ticks = TICKS.load(Ordering::Relaxed);
     assert!(ticks > 100 && ticks < 1_000_000);
     assert_eq!(COUNT.get(), 1_000_000);
-    hprintln!(
-        "interrupts: the clock's handler counted {} ticks in a value of its own",
-        ticks
-    );
+    hprintln!("interrupts: the clock's handler counted {} ticks in a value of its own", ticks);
 }
 
 /// What all this takes, from the linker's symbols.
