@@ -190,27 +190,34 @@ impl Chain {
 impl Drop for Chain {
     fn drop(&mut self) {
         while let Some(node) = self.pop() {
-            /// Frees the node, and on the way out of a panic destroys the rest.
-            struct Rest<'a>(&'a mut Chain, NonNull<Node>);
-            impl Drop for Rest<'_> {
-                fn drop(&mut self) {
-                    // SAFETY: the node was the chain's, and its value is gone.
-                    unsafe { free_node(self.1) };
-                    if !self.0.is_empty() {
-                        drop(mem::replace(self.0, Chain::new()));
-                    }
-                }
-            }
+            let _memory = Memory(node);
             // SAFETY: the chain owns the node, whose value may be destroyed here (`push`).
             unsafe {
-                match node.as_ref().kind.drop {
-                    Some(drop_value) => {
-                        let _rest = Rest(self, node);
-                        drop_value(node);
-                    }
-                    None => free_node(node),
+                if let Some(drop_value) = node.as_ref().kind.drop {
+                    let rest = OnUnwind(self);
+                    drop_value(node);
+                    mem::forget(rest);
                 }
             }
         }
+    }
+}
+
+/// Frees a node that is taken out of a chain, once its value is gone.
+struct Memory(NonNull<Node>);
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        // SAFETY: the node was the chain's, and in no list.
+        unsafe { free_node(self.0) }
+    }
+}
+
+/// Destroys the rest of a chain when a destructor panics.
+struct OnUnwind<'a>(&'a mut Chain);
+
+impl Drop for OnUnwind<'_> {
+    fn drop(&mut self) {
+        drop(mem::replace(self.0, Chain::new()));
     }
 }
