@@ -17,6 +17,8 @@ mod sys;
 mod access;
 #[cfg(feature = "alloc")]
 mod cells;
+#[cfg(all(doctest, feature = "alloc"))]
+mod compile_fail;
 #[cfg(feature = "alloc")]
 mod local;
 #[cfg(feature = "alloc")]

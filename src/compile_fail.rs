@@ -1,0 +1,204 @@
+//! What must not compile. Each example is one: `cargo test --doc` tries them, and with `RUSTC_BOOTSTRAP=1` it compares
+//! the error's code too. This module is in no build, only in that test.
+//!
+//! Each bad example stands below one that differs in the point alone, and compiles: so it is known to fail for that reason.
+//!
+//! # An initializer that is not `Sync` is not shared
+//!
+//! ```
+//! # use os_thread_local::ThreadLocal;
+//! let start = std::sync::atomic::AtomicU32::new(1);
+//! let object = ThreadLocal::from_fn(move || start.load(std::sync::atomic::Ordering::Relaxed));
+//! std::thread::scope(|s| { s.spawn(|| object.with(|_| ())); });
+//! ```
+//! ```compile_fail,E0277
+//! # use os_thread_local::ThreadLocal;
+//! let start = std::cell::Cell::new(1);
+//! let object = ThreadLocal::from_fn(move || start.get());
+//! std::thread::scope(|s| { s.spawn(|| object.with(|_| ())); });
+//! ```
+//!
+//! # An initializer that is not `Send` is not sent
+//!
+//! ```
+//! # use os_thread_local::ThreadLocal;
+//! let start = std::sync::Arc::new(1);
+//! let object = ThreadLocal::from_fn(move || *start);
+//! std::thread::spawn(move || object.with(|_| ())).join().unwrap();
+//! ```
+//! ```compile_fail,E0277
+//! # use os_thread_local::ThreadLocal;
+//! let start = std::rc::Rc::new(1);
+//! let object = ThreadLocal::from_fn(move || *start);
+//! std::thread::spawn(move || object.with(|_| ())).join().unwrap();
+//! ```
+//!
+//! # No reference escapes from `with`, `try_with` or `with_existing`
+//!
+//! ```
+//! # use os_thread_local::ThreadLocal;
+//! let object = ThreadLocal::new(|| 1);
+//! let mut kept = None;
+//! object.with(|v| kept = Some(*v));
+//! ```
+//! ```compile_fail,E0521
+//! # use os_thread_local::ThreadLocal;
+//! let object = ThreadLocal::new(|| 1);
+//! let mut kept = None;
+//! object.with(|v| kept = Some(v));
+//! ```
+//! ```compile_fail,E0521
+//! # use os_thread_local::ThreadLocal;
+//! let object = ThreadLocal::new(|| 1);
+//! let mut kept = None;
+//! let _ = object.try_with(|v| kept = Some(v));
+//! ```
+//! ```compile_fail,E0521
+//! # use os_thread_local::ThreadLocal;
+//! let object = ThreadLocal::new(|| 1);
+//! let mut kept = None;
+//! let _ = object.with_existing(|v| kept = Some(v));
+//! ```
+//! As what the closure returns, too (the compiler gives this error no code):
+//! ```compile_fail
+//! # use os_thread_local::ThreadLocal;
+//! static FOO: ThreadLocal<u32> = ThreadLocal::new(|| 1);
+//! let kept: &u32 = FOO.with(|v| v);
+//! ```
+//!
+//! # Nor from `with_mut`, from a borrow of a `RefCell`, or into another thread
+//!
+//! ```
+//! # use os_thread_local::ThreadLocal;
+//! let mut object = ThreadLocal::new(|| 1);
+//! let mut kept = None;
+//! object.with_mut(|v| kept = Some(*v));
+//! ```
+//! ```compile_fail,E0521
+//! # use os_thread_local::ThreadLocal;
+//! let mut object = ThreadLocal::new(|| 1);
+//! let mut kept = None;
+//! object.with_mut(|v| kept = Some(v));
+//! ```
+//! ```compile_fail,E0521
+//! # use os_thread_local::ThreadLocal;
+//! # use std::cell::RefCell;
+//! let object = ThreadLocal::new(|| RefCell::new(1));
+//! let mut kept = None;
+//! object.with_borrow(|v| kept = Some(v));
+//! ```
+//! ```compile_fail,E0521
+//! # use os_thread_local::ThreadLocal;
+//! # use std::cell::RefCell;
+//! let object = ThreadLocal::new(|| RefCell::new(1));
+//! let mut kept = None;
+//! object.with_borrow_mut(|v| kept = Some(v));
+//! ```
+//! ```compile_fail,E0521
+//! # use os_thread_local::ThreadLocal;
+//! let object = ThreadLocal::new(|| 1);
+//! object.with(|v| std::thread::spawn(move || println!("{}", v)));
+//! ```
+//!
+//! # A value does not borrow, or it could be destroyed after what it borrows is gone
+//!
+//! ```
+//! # use os_thread_local::ThreadLocal;
+//! let text = String::from("text");
+//! let object = ThreadLocal::from_fn(|| text.clone());
+//! object.with(|_| ());
+//! ```
+//! ```compile_fail,E0597
+//! # use os_thread_local::ThreadLocal;
+//! let text = String::from("text");
+//! let object = ThreadLocal::from_fn(|| text.as_str());
+//! object.with(|_| ());
+//! ```
+//! ```compile_fail,E0597
+//! # use os_thread_local::ThreadLocal;
+//! # use std::cell::Cell;
+//! let text = String::from("text");
+//! let object = ThreadLocal::new(|| Cell::new(""));
+//! object.set(&text);
+//! ```
+//!
+//! # An initializer that borrows does not outlive what it borrows
+//!
+//! ```compile_fail,E0505
+//! # use os_thread_local::ThreadLocal;
+//! let text = String::from("text");
+//! let object = ThreadLocal::from_fn(|| text.clone());
+//! drop(text);
+//! object.with(|_| ());
+//! ```
+//!
+//! # `new` takes a closure that captures nothing
+//!
+//! ```
+//! # use os_thread_local::ThreadLocal;
+//! let object = ThreadLocal::new(|| 1);
+//! # object.with(|_| ());
+//! ```
+//! ```compile_fail,E0308
+//! # use os_thread_local::ThreadLocal;
+//! let start = 1;
+//! let object = ThreadLocal::new(|| start);
+//! # object.with(|_| ());
+//! ```
+//!
+//! # What takes a value away needs the object exclusively
+//!
+//! ```
+//! # use os_thread_local::ThreadLocal;
+//! let mut object = ThreadLocal::new(|| 1);
+//! object.with(|_| ());
+//! object.remove();
+//! ```
+//! ```compile_fail,E0596
+//! # use os_thread_local::ThreadLocal;
+//! static FOO: ThreadLocal<u32> = ThreadLocal::new(|| 1);
+//! FOO.remove();
+//! ```
+//! ```compile_fail,E0502
+//! # use os_thread_local::ThreadLocal;
+//! let mut object = ThreadLocal::new(|| 1);
+//! object.with(|_| object.remove());
+//! ```
+//! ```compile_fail,E0596
+//! # use os_thread_local::ThreadLocal;
+//! static FOO: ThreadLocal<u32> = ThreadLocal::new(|| 1);
+//! FOO.with_mut(|v| *v = 2);
+//! ```
+//! ```compile_fail,E0505
+//! # use os_thread_local::ThreadLocal;
+//! let object = ThreadLocal::new(|| 1);
+//! object.with(|_| drop(object));
+//! ```
+//!
+//! # The methods of `Cell` and `RefCell` are for these
+//!
+//! ```compile_fail,E0599
+//! # use os_thread_local::ThreadLocal;
+//! let object = ThreadLocal::new(|| 1);
+//! object.set(2);
+//! ```
+//!
+//! # More errors may come
+//!
+//! ```compile_fail,E0004
+//! # use os_thread_local::{AccessError, ThreadLocal};
+//! let object = ThreadLocal::new(|| 1);
+//! match object.try_with(|v| *v) {
+//!     Ok(_) => (),
+//!     Err(AccessError::Destroyed | AccessError::Recursive) => (),
+//!     Err(AccessError::OutOfKeys | AccessError::OutOfMemory) => (),
+//! }
+//! ```
+//!
+//! # A destructor for a key is a promise
+//!
+//! ```compile_fail,E0133
+//! # use os_thread_local::key::Key;
+//! unsafe extern "system" fn destructor(_: *mut std::ffi::c_void) {}
+//! let key = Key::with_destructor(destructor);
+//! ```
