@@ -1,5 +1,7 @@
 //! Memory, counted by an allocator of our own. One test, in a process of its own: nothing else allocates.
 
+#![cfg(feature = "alloc")]
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};

@@ -1,6 +1,8 @@
 //! The methods for `Cell` and `RefCell`, with the meaning that std gives them on `LocalKey`: `set` does
 //! not run the initializer, everything else does.
 
+#![cfg(feature = "alloc")]
+
 mod common;
 
 use std::cell::{Cell, RefCell};

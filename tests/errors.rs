@@ -1,5 +1,7 @@
 //! `AccessError`, and what `with` says when it panics.
 
+#![cfg(feature = "alloc")]
+
 mod common;
 
 use std::collections::HashSet;

@@ -1,5 +1,7 @@
 //! All keys of the process are taken before the crate needs its one. A process of its own: one test.
 
+#![cfg(feature = "alloc")]
+
 use os_thread_local::key::{Key, StaticKey};
 use os_thread_local::{AccessError, ThreadLocal};
 use std::cell::Cell;

@@ -1,5 +1,7 @@
 //! `thread_local!`: everything that std's macro takes.
 
+#![cfg(feature = "alloc")]
+
 mod common;
 
 use std::cell::{Cell, RefCell};

@@ -1,5 +1,7 @@
 //! Objects are limited by memory, not by the number of keys that the operating system has.
 
+#![cfg(feature = "alloc")]
+
 mod common;
 
 use std::cell::Cell;

@@ -1,5 +1,7 @@
 //! `try_with`, `with_existing`, `with_mut`, `try_with_mut`, `remove`, `prepare`.
 
+#![cfg(feature = "alloc")]
+
 mod common;
 
 use std::cell::Cell;

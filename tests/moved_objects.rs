@@ -2,6 +2,8 @@
 //!
 //! Nothing that another thread writes may live inside an object: these tests corrupt the heap if it does.
 
+#![cfg(feature = "alloc")]
+
 mod common;
 
 use std::cell::RefCell;

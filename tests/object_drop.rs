@@ -1,5 +1,7 @@
 //! What happens to the values, in every thread, when an object is dropped.
 
+#![cfg(feature = "alloc")]
+
 mod common;
 
 use std::cell::{Cell, RefCell};

@@ -1,5 +1,7 @@
 //! The whole crate takes one key of the operating system. A process of its own: one test.
 
+#![cfg(feature = "alloc")]
+
 use os_thread_local::key::Key;
 use os_thread_local::ThreadLocal;
 use std::thread;

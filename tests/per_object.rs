@@ -1,5 +1,7 @@
 //! A `ThreadLocal` that belongs to an object: a field, a value on the heap, an element of a collection.
 
+#![cfg(feature = "alloc")]
+
 mod common;
 
 use std::cell::{Cell, RefCell};

@@ -1,5 +1,7 @@
 //! Initializers that panic or recurse, and closures that panic.
 
+#![cfg(feature = "alloc")]
+
 mod common;
 
 use std::cell::{Cell, RefCell};

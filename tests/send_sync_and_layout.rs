@@ -1,5 +1,7 @@
 //! Which types are `Send` and `Sync`; sizes and alignments, of objects and of values.
 
+#![cfg(feature = "alloc")]
+
 mod common;
 
 use std::cell::{Cell, RefCell};

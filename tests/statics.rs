@@ -1,5 +1,7 @@
 //! A `ThreadLocal` in a `static`: needs no lazy wrapper, and works in one.
 
+#![cfg(feature = "alloc")]
+
 mod common;
 
 use std::cell::{Cell, RefCell};

@@ -1,5 +1,7 @@
 //! What happens to a thread's values when it ends.
 
+#![cfg(feature = "alloc")]
+
 mod common;
 
 use std::cell::{Cell, RefCell};
