@@ -117,23 +117,6 @@ impl<T: 'static> ThreadLocal<T> {
 impl<T: 'static, F> ThreadLocal<T, F> {
     const KIND: &'static Kind = &Kind::new::<T>(Owner::Thread);
 
-    /// A thread-local whose values are made by any closure, which may capture.
-    ///
-    /// ```
-    /// use os_thread_local::ThreadLocal;
-    /// use std::sync::atomic::{AtomicU32, Ordering};
-    ///
-    /// let next = AtomicU32::new(0);
-    /// let index = ThreadLocal::from_fn(|| next.fetch_add(1, Ordering::Relaxed));
-    /// assert_eq!(index.with(|i| *i), 0);
-    /// std::thread::scope(|s| {
-    ///     s.spawn(|| assert_eq!(index.with(|i| *i), 1));
-    /// });
-    /// ```
-    pub const fn from_fn(init: F) -> Self {
-        ThreadLocal { word: SlotWord::new(), init, _values: PhantomData }
-    }
-
     /// Calls `f` with this thread's value if there is one. It never makes one.
     ///
     /// ```
@@ -206,6 +189,23 @@ impl<T: 'static, F> ThreadLocal<T, F> {
 }
 
 impl<T: 'static, F: Fn() -> T> ThreadLocal<T, F> {
+    /// A thread-local whose values are made by any closure, which may capture.
+    ///
+    /// ```
+    /// use os_thread_local::ThreadLocal;
+    /// use std::sync::atomic::{AtomicU32, Ordering};
+    ///
+    /// let next = AtomicU32::new(0);
+    /// let index = ThreadLocal::from_fn(|| next.fetch_add(1, Ordering::Relaxed));
+    /// assert_eq!(index.with(|i| *i), 0);
+    /// std::thread::scope(|s| {
+    ///     s.spawn(|| assert_eq!(index.with(|i| *i), 1));
+    /// });
+    /// ```
+    pub const fn from_fn(init: F) -> Self {
+        ThreadLocal { word: SlotWord::new(), init, _values: PhantomData }
+    }
+
     /// Calls `f` with this thread's value, which is made first if there is none.
     ///
     /// # Panics

@@ -175,7 +175,7 @@ fn default_and_debug() {
     struct Opaque;
     let tls: ThreadLocal<Opaque> = ThreadLocal::new(|| panic!("Debug ran the initializer"));
     assert!(format!("{:?}", tls).starts_with("ThreadLocal"));
-    let from_fn = ThreadLocal::<Opaque, _>::from_fn(move || Opaque);
+    let from_fn = ThreadLocal::from_fn(move || Opaque);
     assert!(format!("{:?}", from_fn).starts_with("ThreadLocal"));
 }
 

@@ -31,7 +31,7 @@ fn send_and_sync_for_any_value() {
     check::<Box<dyn Fn()>>();
 
     let shared = Arc::new(1u32);
-    send_sync(&ThreadLocal::<Rc<u32>, _>::from_fn(move || Rc::new(*shared)));
+    send_sync(&ThreadLocal::from_fn(move || Rc::new(*shared)));
     // A closure that is Send but not Sync makes an object that can be sent. (The rest: compile_fail.)
     let cell = Cell::new(1);
     let object = ThreadLocal::from_fn(move || cell.replace(2));
@@ -67,7 +67,7 @@ fn an_object_is_two_words() {
     fn size_of_val<T: 'static, F: Fn() -> T>(_: &ThreadLocal<T, F>) -> usize {
         size_of::<ThreadLocal<T, F>>()
     }
-    assert_eq!(size_of_val(&ThreadLocal::<u64, _>::from_fn(|| 1u64)), size_of::<usize>());
+    assert_eq!(size_of_val(&ThreadLocal::from_fn(|| 1u64)), size_of::<usize>());
 }
 
 #[test]
