@@ -14,6 +14,7 @@ use common::{in_thread, Log};
 /// Declares one module per implementation, with the same body.
 macro_rules! both {
     ($($body:tt)*) => {
+        #[cfg(not(os_thread_local_old_std))]
         mod with_std {
             #[allow(unused_imports)] // a body uses one or the other
             use std::{thread::LocalKey, thread_local};
