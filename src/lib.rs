@@ -43,6 +43,8 @@ pub use crate::error::AccessError;
 pub use crate::local::{reclaim, ThreadLocal};
 #[cfg(feature = "alloc")]
 pub use crate::per_thread::PerThread;
+#[cfg(feature = "alloc")]
+pub use crate::root::direct_read;
 #[cfg(any(os_thread_local_backend = "custom", doc))]
 #[cfg_attr(docsrs, doc(cfg(feature = "custom")))]
 pub use crate::sys::custom;

@@ -113,7 +113,7 @@ impl LockedRegistry {
         if let Some(number) = word.number() {
             return Ok(number);
         }
-        let locator = root::locate(root::key()?);
+        let locator = root::locate()?;
         loop {
             let mut registry = self.lock();
             // Another thread may have been first.

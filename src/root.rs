@@ -5,14 +5,20 @@
 use crate::record::{self, Record};
 use crate::registry::REGISTRY;
 use crate::sync::{Masked, Once};
-use crate::sys::{self, Hooks};
+use crate::sys::{self, direct, Hooks};
 use crate::AccessError;
 use core::ffi::c_void;
 use core::mem;
 use core::ptr::{self, NonNull};
 
-/// The key, once it exists. Creation can fail (every key of the process is taken); a later call tries again.
-static ROOT: Once<sys::Key> = Once::new();
+/// The root slot, once its key exists. Creation can fail (every key of the process is taken); a later call tries again.
+static ROOT: Once<Root> = Once::new();
+
+struct Root {
+    key: sys::Key,
+    /// Where the slot is, from the thread pointer, if that is known (`sys::direct`).
+    offset: Option<isize>,
+}
 
 /// Done when the OS knows our hooks, which is before the first record exists.
 static HOOKED: Once<()> = Once::new();
@@ -22,33 +28,117 @@ static HOOKS: Hooks =
 
 /// The root slot's key, created by the first call.
 pub(crate) fn key() -> Result<sys::Key, AccessError> {
-    let create = || sys::create(Some(on_key_destructor)).ok_or(AccessError::OutOfKeys);
-    if let Some(key) = ROOT.get() {
-        return Ok(*key);
+    root().map(|root| root.key)
+}
+
+fn root() -> Result<&'static Root, AccessError> {
+    /// How many keys are tried for one that can be read directly.
+    const KEYS: u32 = 4;
+    if let Some(root) = ROOT.get() {
+        return Ok(root);
     }
     // An interrupt handler must not wait here for the task that it interrupted.
     let _masked = Masked::new();
-    ROOT.try_call_once(create).copied()
+    ROOT.try_call_once(|| create(KEYS).ok_or(AccessError::OutOfKeys))
 }
 
-/// What `read` takes, for an object to keep: the key, if a word can hold it.
-pub(crate) fn locate(key: sys::Key) -> Option<usize> {
-    Some(sys::to_bits(key))
+fn create(keys: u32) -> Option<Root> {
+    let key = sys::create(Some(on_key_destructor))?;
+    let root = match direct::find(key) {
+        // One that an object can keep.
+        Ok(offset) if offset == extended(offset as usize) => Root { key, offset: Some(offset) },
+        // Kept while the next is asked for, or it would be the same.
+        Err(direct::Refusal::UsedBefore) if keys > 1 => match create(keys - 1) {
+            Some(other) => {
+                let (used, spare) = match other.offset {
+                    Some(_) => (other, key),
+                    None => (Root { key, offset: None }, other.key),
+                };
+                // SAFETY: nobody else has seen this one, and its value is null.
+                unsafe { sys::delete(spare) };
+                used
+            }
+            None => Root { key, offset: None },
+        },
+        _ => Root { key, offset: None },
+    };
+    Some(root)
+}
+
+/// What an object keeps to find the root slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Locator {
+    /// For `read`.
+    Usual(usize),
+    /// For `read_by_call`, where `read` would have been without a call.
+    ByCall(usize),
+}
+
+pub(crate) fn locate() -> Result<Locator, AccessError> {
+    let root = root()?;
+    Ok(match root.offset {
+        // `read` extends the sign.
+        Some(offset) => Locator::Usual(offset as usize & LOWER),
+        None if direct::POSSIBLE => Locator::ByCall(sys::to_bits(root.key)),
+        None => Locator::Usual(sys::to_bits(root.key)),
+    })
+}
+
+/// Whether this process finds values without a call to the operating system: it was built with the feature `direct-read`, the
+/// system is one where that may be possible, and the first use of the crate has proved that it is.
+///
+/// Before the first use nothing is proved, and this is `false`.
+///
+/// ```
+/// use os_thread_local::ThreadLocal;
+///
+/// let tls = ThreadLocal::new(|| 1);
+/// tls.with(|_| ());
+/// if cfg!(not(feature = "direct-read")) {
+///     assert!(!os_thread_local::direct_read());
+/// }
+/// ```
+pub fn direct_read() -> bool {
+    ROOT.get().map_or(false, |root| root.offset.is_some())
+}
+
+const HALF: u32 = usize::BITS / 2;
+const LOWER: usize = (1 << HALF) - 1;
+
+/// The lower half of a word as a signed number.
+#[inline(always)]
+fn extended(half: usize) -> isize {
+    (half << HALF) as isize >> HALF
 }
 
 /// This thread's record, if it has one: the read on the fast path.
 ///
 /// # Safety
-/// `locate` gave the locator, and that happened before.
+/// `locate` gave the locator, as the usual one, and that happened before.
 #[inline(always)]
 pub(crate) unsafe fn read(locator: usize) -> Option<NonNull<Record>> {
+    if direct::POSSIBLE {
+        // SAFETY: the locator is the offset that was found for the live root key.
+        NonNull::new(unsafe { direct::read(extended(locator)) }.cast())
+    } else {
+        // SAFETY: the locator is the key.
+        unsafe { read_by_call(locator) }
+    }
+}
+
+/// The same where a direct read was possible, and refused.
+///
+/// # Safety
+/// `locate` gave the locator, and it is not an offset.
+#[inline(always)]
+pub(crate) unsafe fn read_by_call(locator: usize) -> Option<NonNull<Record>> {
     // SAFETY: the locator is the live root key, which is never deleted.
     NonNull::new(unsafe { sys::get(sys::from_bits(locator)) }.cast())
 }
 
 /// This thread's record, if it has one; for the cold paths.
 pub(crate) fn current() -> Option<NonNull<Record>> {
-    let key = *ROOT.get()?;
+    let key = ROOT.get()?.key;
     // SAFETY: the key is live: it is never deleted.
     let record = NonNull::new(unsafe { sys::get(key) }.cast())?;
     if record == record::under_construction() {
@@ -102,7 +192,7 @@ unsafe extern "system" fn on_key_destructor(value: *mut c_void) {
         _ => return,
     };
     let key = match ROOT.get() {
-        Some(key) => *key,
+        Some(root) => root.key,
         None => return,
     };
     if sys::other_threads_were_killed() && REGISTRY.try_lock().is_none() {
@@ -159,3 +249,6 @@ unsafe extern "C" fn after_fork() {
     // SAFETY: `before_fork` took the lock on this thread and forgot the guard.
     unsafe { REGISTRY.force_unlock() }
 }
+
+#[cfg(test)]
+mod tests;

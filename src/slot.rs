@@ -2,23 +2,27 @@
 //! that the fast path loads one thing and touches no global.
 //!
 //! ```text
-//! packed      | key                | 0  slot number           |   the key fits the upper half, the number the rest
-//! unpacked    | slot number, upper | 1  slot number, lower    |   the key is looked up in `root`
-//! unassigned  | 1 1 1 1 1 1 1 1 1  | 1  1 1 1 1 1 1 1 1       |
+//! packed      | root slot          | 0 0  slot number           |   where it is fits the upper half, the number the rest
+//! by call     | key                | 0 1  slot number           |   a direct read was possible, and refused: `sys::direct`
+//! unpacked    | slot number, upper | 1    slot number, lower    |   the key is looked up in `root`
+//! unassigned  | 1 1 1 1 1 1 1 1 1  | 1    1 1 1 1 1 1 1 1       |
 //! ```
 //!
-//! The halves are 32 bits wide on 64-bit targets and 16 on 32-bit ones. Both kinds of "not packed" have the lower
-//! half's top bit set, so that `lower half < INLINE` says in one comparison that everything is where it should be.
+//! The halves are 32 bits wide on 64-bit targets and 16 on 32-bit ones. All but "packed" have one of the lower half's two
+//! top bits set, so that `lower half < INLINE` says in one comparison that everything is where it should be.
 
 use crate::node::Node;
 use crate::record::{self, INLINE};
-use crate::root;
+use crate::root::{self, Locator};
+use crate::sys::direct;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 const HALF: u32 = usize::BITS / 2;
 const LOWER: usize = (1 << HALF) - 1;
 const UNPACKED: usize = 1 << (HALF - 1);
+/// The bit of the words "by call"; without them, numbers have it for themselves.
+const BY_CALL: usize = if direct::POSSIBLE { UNPACKED >> 1 } else { UNPACKED };
 const UNASSIGNED: usize = usize::MAX;
 
 /// Ordering: a thread that sees a slot number must see the key it goes with created, and the hooks installed. The number
@@ -53,13 +57,27 @@ impl SlotWord {
     #[inline(always)]
     unsafe fn find_in_table(word: usize) -> Option<NonNull<Node>> {
         let number = word & LOWER;
-        if number >= UNPACKED {
-            return None;
+        if number >= BY_CALL {
+            // SAFETY: as the caller promises.
+            return if direct::POSSIBLE { unsafe { Self::find_by_call(word) } } else { None };
         }
         // SAFETY: as in `find`.
         let record = unsafe { root::read(word >> HALF)? };
         // SAFETY: a record in the root slot is alive, and it is this thread's.
         unsafe { record.as_ref().table_entry(number - INLINE)?.node() }
+    }
+
+    /// The same where the root slot is not read directly although it might have been: the one path that such a process takes.
+    #[inline(never)]
+    unsafe fn find_by_call(word: usize) -> Option<NonNull<Node>> {
+        if word & UNPACKED != 0 {
+            return None;
+        }
+        // SAFETY: the word is of the kind whose upper half is the key. A record in the root slot is alive, and it is this thread's.
+        unsafe {
+            let record = root::read_by_call(word >> HALF)?;
+            record.as_ref().entry((word & (BY_CALL - 1)) as u32)?.node()
+        }
     }
 
     /// The slot number, if one is assigned.
@@ -68,14 +86,14 @@ impl SlotWord {
         if word == UNASSIGNED {
             None
         } else if word & UNPACKED == 0 {
-            Some((word & LOWER) as u32)
+            Some((word & (BY_CALL - 1)) as u32)
         } else {
             Some((word >> HALF << (HALF - 1) | word & (UNPACKED - 1)) as u32)
         }
     }
 
     /// Assigns `number`. Called under the registry's lock, so that an object gets one number.
-    pub(crate) fn assign(&self, number: u32, locator: Option<usize>) {
+    pub(crate) fn assign(&self, number: u32, locator: Locator) {
         debug_assert!(self.number().is_none());
         self.0.store(pack(number as usize, locator), Ordering::Release);
     }
@@ -85,10 +103,13 @@ impl SlotWord {
         if usize::BITS == 64 { record::NO_SLOT as usize - 1 } else { (UNASSIGNED >> 1) - 1 };
 }
 
-fn pack(number: usize, locator: Option<usize>) -> usize {
+fn pack(number: usize, locator: Locator) -> usize {
     debug_assert!(number <= SlotWord::MAX_NUMBER);
     match locator {
-        Some(locator) if locator <= LOWER && number < UNPACKED => locator << HALF | number,
+        Locator::Usual(upper) if upper <= LOWER && number < BY_CALL => upper << HALF | number,
+        Locator::ByCall(upper) if upper <= LOWER && number < BY_CALL => {
+            upper << HALF | BY_CALL | number
+        }
         _ => number >> (HALF - 1) << HALF | UNPACKED | number & (UNPACKED - 1),
     }
 }
@@ -99,9 +120,24 @@ mod tests {
 
     #[test]
     fn a_word_gives_back_its_number_in_every_form() {
-        let numbers = [0, 1, 31, 32, UNPACKED - 1, UNPACKED, UNPACKED + 1, SlotWord::MAX_NUMBER];
+        let numbers = [
+            0,
+            1,
+            31,
+            32,
+            BY_CALL - 1,
+            BY_CALL,
+            UNPACKED - 1,
+            UNPACKED,
+            UNPACKED + 1,
+            SlotWord::MAX_NUMBER,
+        ];
+        let mut locators = [0, 5, LOWER, LOWER + 1].map(Locator::Usual).to_vec();
+        if direct::POSSIBLE {
+            locators.extend([0, 5, LOWER, LOWER + 1].map(Locator::ByCall));
+        }
         for number in numbers.iter().filter(|&&n| n <= SlotWord::MAX_NUMBER) {
-            for locator in [Some(0), Some(5), Some(LOWER), Some(LOWER + 1), None] {
+            for &locator in &locators {
                 let word = SlotWord::new();
                 assert_eq!(word.number(), None);
                 word.assign(*number as u32, locator);
@@ -112,10 +148,14 @@ mod tests {
 
     #[test]
     fn only_a_packed_word_passes_for_a_slot_number() {
-        assert!(pack(31, Some(LOWER)) & LOWER < INLINE);
-        assert!(pack(31, Some(LOWER + 1)) & LOWER >= UNPACKED);
-        assert!(pack(31, None) & LOWER >= UNPACKED);
+        use Locator::*;
+        assert!(pack(31, Usual(LOWER)) & LOWER < INLINE);
+        assert!(pack(31, Usual(LOWER + 1)) & LOWER >= UNPACKED);
+        if direct::POSSIBLE {
+            assert_eq!(pack(31, ByCall(LOWER)) & LOWER, BY_CALL | 31);
+            assert!(pack(31, ByCall(LOWER + 1)) & LOWER >= UNPACKED);
+        }
         assert!(SlotWord::new().0.into_inner() & LOWER >= UNPACKED);
-        assert!(pack(SlotWord::MAX_NUMBER, None) != UNASSIGNED);
+        assert!(pack(SlotWord::MAX_NUMBER, Usual(0)) != UNASSIGNED);
     }
 }

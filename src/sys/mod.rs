@@ -49,6 +49,9 @@ use self::custom as imp;
 #[path = "unsupported.rs"]
 mod imp;
 
+#[cfg(feature = "alloc")]
+pub(crate) mod direct;
+
 #[cfg(all(os_thread_local_backend = "pthread", feature = "alloc"))]
 pub(crate) use self::hooks::{at_thread_exit, install_hooks};
 pub(crate) use self::imp::*;

@@ -1,0 +1,512 @@
+//! The direct read (feature `direct-read`): the value of a POSIX key without a call.
+//!
+//! A C library keeps the values of a thread's first few keys at a fixed distance from its thread pointer. The standard
+//! says nothing about it, so nothing is taken for granted here:
+//!
+//! - The key is made by `pthread_key_create` and written by `pthread_setspecific`, like anybody's. Only the read is our own, so no
+//!   other library's key can be in its way.
+//! - Whether the value has an address, and which, is found out in the process that runs: several values are written, and the one
+//!   word that was each of them in turn is the key's. None, or two: then the call stays.
+//! - glibc deletes a key without a look at the threads: a thread keeps the value of a deleted key, and the next key may get its
+//!   number. `pthread_getspecific` tells them apart by a count beside the value, which says how often the number was taken and
+//!   given back. A read without a look at the count is right if the number was never anyone else's: if the count says 1.
+//!   Otherwise the call stays, or another key is tried.
+//!
+//! What is found holds for every thread: the distance is a constant that the C library was compiled with, for all threads
+//! and for a forked child.
+
+use super::Key;
+use core::ffi::c_void;
+use core::mem;
+use core::ops::Range;
+use core::ptr;
+
+/// Whether the value of a key may be found at some distance from the thread pointer.
+pub(crate) const POSSIBLE: bool = !matches!(place::LAYOUT, Layout::Unknown);
+
+/// How a C library may keep the values of keys.
+#[allow(dead_code)] // a target has one
+enum Layout {
+    /// In the thread's control block (`struct pthread`), in the array `specific_1stblock` of `{ count, value }`, which
+    /// has room for the first 32 keys. The window is what is searched for it: the array has not been elsewhere in any glibc
+    /// from 2.17 to 2.41, and each of them has memory of its control block there.
+    Glibc {
+        window: Range<isize>,
+    },
+    /// In an array of words that the thread pointer points to. A deleted key's values are cleared in every thread.
+    Apple,
+    Unknown,
+}
+
+/// Why the call stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// Nothing is known of this system.
+    UnknownSystem,
+    /// The values could not be written.
+    NoMemory,
+    /// No word followed the values, or more than one did.
+    NotFound,
+    /// The key's number was another key's before, whose values may still stand in some thread. Another key may do.
+    UsedBefore,
+}
+
+/// Where the value of a key is, from the thread pointer. The key is live, and its value in this thread is null, before
+/// and after.
+pub(crate) fn find(key: Key) -> Result<isize, Refusal> {
+    struct Here(Key);
+    impl Block for Here {
+        fn word(&self, offset: isize) -> *mut c_void {
+            // SAFETY: `find_in` asks for words of the layout only.
+            unsafe { read(offset) }
+        }
+        fn set(&self, value: *mut c_void) -> bool {
+            // SAFETY: the key is live. Its destructor sees none of the values: this thread does not end meanwhile.
+            unsafe { super::set(self.0, value) }
+        }
+    }
+    find_in(&Here(key), &place::LAYOUT, super::to_bits(key))
+}
+
+/// The word at a distance from the thread pointer.
+///
+/// # Safety
+/// `find` returned the offset for a key that has not been deleted.
+#[inline(always)]
+pub(crate) unsafe fn read(offset: isize) -> *mut c_void {
+    // SAFETY: as the caller promises.
+    unsafe { place::read(offset) }
+}
+
+/// A thread's control block and the value of a key in it; the tests have others.
+trait Block {
+    fn word(&self, offset: isize) -> *mut c_void;
+    fn set(&self, value: *mut c_void) -> bool;
+}
+
+const WORD: isize = mem::size_of::<usize>() as isize;
+/// The longest window, in words.
+const LONGEST: usize = 256;
+
+fn find_in(block: &impl Block, layout: &Layout, key: usize) -> Result<isize, Refusal> {
+    match layout {
+        Layout::Glibc { window } => {
+            let offset = one_that_follows(block, window.clone())?;
+            // The count is written with the value.
+            if !block.set(mark(VALUES[0])) {
+                return Err(Refusal::NoMemory);
+            }
+            let count = block.word(offset - WORD) as usize;
+            clear(block)?;
+            if count == 1 {
+                Ok(offset)
+            } else {
+                Err(Refusal::UsedBefore)
+            }
+        }
+        Layout::Apple => {
+            let offset = isize::try_from(key)
+                .ok()
+                .and_then(|key| key.checked_mul(WORD))
+                .ok_or(Refusal::NotFound)?;
+            one_that_follows(block, offset..offset + WORD)
+        }
+        Layout::Unknown => Err(Refusal::UnknownSystem),
+    }
+}
+
+/// Values that nothing else in a control block takes on one after the other. They are never dereferenced.
+const VALUES: [usize; 5] = [usize::MAX / 3, usize::MAX / 5, usize::MAX / 17, 1, usize::MAX / 257];
+
+fn mark(value: usize) -> *mut c_void {
+    ptr::null_mut::<u8>().wrapping_add(value).cast()
+}
+
+fn clear(block: &impl Block) -> Result<(), Refusal> {
+    if block.set(ptr::null_mut()) {
+        Ok(())
+    } else {
+        Err(Refusal::NoMemory)
+    }
+}
+
+/// The offset of the one word in the window that is each value in turn, null between them and at the end.
+fn one_that_follows(block: &impl Block, window: Range<isize>) -> Result<isize, Refusal> {
+    let words = ((window.end - window.start) / WORD) as usize;
+    debug_assert!(words <= LONGEST);
+    let offset = |index: usize| window.start + index as isize * WORD;
+
+    let mut follows = [true; LONGEST];
+    for value in VALUES {
+        for value in [mark(value), ptr::null_mut()] {
+            if !block.set(value) {
+                // Nothing to be done if this fails too: what stands there is a value that was set.
+                let _ = clear(block);
+                return Err(Refusal::NoMemory);
+            }
+            for (index, follows) in follows.iter_mut().enumerate().take(words) {
+                *follows &= block.word(offset(index)) == value;
+            }
+        }
+    }
+    let mut found = (0..words).filter(|&index| follows[index]);
+    match (found.next(), found.next()) {
+        (Some(index), None) => Ok(offset(index)),
+        _ => Err(Refusal::NotFound),
+    }
+}
+
+// One `place` per system: its layout, and the read. The assembly blocks are `pure` and `readonly`: two reads with nothing between them may
+// become one, but a read is not moved over a call, which may have set the value or, in a program that switches stacks, returned on
+// another thread.
+
+#[cfg(all(
+    feature = "direct-read",
+    os_thread_local_backend = "pthread",
+    not(miri),
+    target_os = "linux",
+    target_env = "gnu",
+    target_arch = "x86_64",
+    target_pointer_width = "64"
+))]
+mod place {
+    use super::{c_void, Layout};
+
+    /// The control block is above the thread pointer; in all of them it is larger than 2,000 bytes.
+    pub(super) const LAYOUT: Layout = Layout::Glibc { window: 0..1536 };
+
+    #[inline(always)]
+    pub(super) unsafe fn read(offset: isize) -> *mut c_void {
+        let value;
+        // SAFETY: a load from the thread's own control block.
+        unsafe {
+            core::arch::asm!(
+                "mov {value}, fs:[{offset}]",
+                value = lateout(reg) value,
+                offset = in(reg) offset,
+                options(pure, readonly, nostack, preserves_flags),
+            );
+        }
+        value
+    }
+}
+
+#[cfg(all(
+    feature = "direct-read",
+    os_thread_local_backend = "pthread",
+    not(miri),
+    target_os = "linux",
+    target_env = "gnu",
+    target_arch = "x86"
+))]
+mod place {
+    use super::{c_void, Layout};
+
+    /// As on x86_64, with words half as long.
+    pub(super) const LAYOUT: Layout = Layout::Glibc { window: 0..768 };
+
+    #[inline(always)]
+    pub(super) unsafe fn read(offset: isize) -> *mut c_void {
+        let value;
+        // SAFETY: a load from the thread's own control block.
+        unsafe {
+            core::arch::asm!(
+                "mov {value}, gs:[{offset}]",
+                value = lateout(reg) value,
+                offset = in(reg) offset,
+                options(pure, readonly, nostack, preserves_flags),
+            );
+        }
+        value
+    }
+}
+
+#[cfg(all(
+    feature = "direct-read",
+    os_thread_local_backend = "pthread",
+    not(miri),
+    target_os = "linux",
+    target_env = "gnu",
+    target_arch = "aarch64",
+    target_pointer_width = "64"
+))]
+mod place {
+    use super::{c_void, Layout};
+
+    /// The control block ends at the thread pointer; in all of them it is at least 1,776 bytes long.
+    pub(super) const LAYOUT: Layout = Layout::Glibc { window: -1760..-768 };
+
+    #[inline(always)]
+    pub(super) unsafe fn read(offset: isize) -> *mut c_void {
+        let value;
+        // SAFETY: a load from the thread's own control block.
+        unsafe {
+            core::arch::asm!(
+                "mrs {thread}, tpidr_el0",
+                "ldr {value}, [{thread}, {offset}]",
+                thread = out(reg) _,
+                value = lateout(reg) value,
+                offset = in(reg) offset,
+                options(pure, readonly, nostack, preserves_flags),
+            );
+        }
+        value
+    }
+}
+
+#[cfg(all(
+    feature = "direct-read",
+    os_thread_local_backend = "pthread",
+    not(miri),
+    target_os = "linux",
+    target_env = "gnu",
+    target_arch = "riscv64"
+))]
+mod place {
+    use super::{c_void, Layout};
+
+    /// The control block ends 32 bytes below the thread pointer; in all of them it is at least 1,776 bytes long.
+    pub(super) const LAYOUT: Layout = Layout::Glibc { window: -1760..-768 };
+
+    #[inline(always)]
+    pub(super) unsafe fn read(offset: isize) -> *mut c_void {
+        let value;
+        // SAFETY: a load from the thread's own control block.
+        unsafe {
+            core::arch::asm!(
+                "add {address}, tp, {offset}",
+                "ld {value}, 0({address})",
+                address = out(reg) _,
+                value = lateout(reg) value,
+                offset = in(reg) offset,
+                options(pure, readonly, nostack, preserves_flags),
+            );
+        }
+        value
+    }
+}
+
+#[cfg(all(
+    feature = "direct-read",
+    os_thread_local_backend = "pthread",
+    not(miri),
+    target_vendor = "apple",
+    target_arch = "x86_64"
+))]
+mod place {
+    use super::{c_void, Layout};
+
+    pub(super) const LAYOUT: Layout = Layout::Apple;
+
+    #[inline(always)]
+    pub(super) unsafe fn read(offset: isize) -> *mut c_void {
+        let value;
+        // SAFETY: a load from the thread's own array of values.
+        unsafe {
+            core::arch::asm!(
+                "mov {value}, gs:[{offset}]",
+                value = lateout(reg) value,
+                offset = in(reg) offset,
+                options(pure, readonly, nostack, preserves_flags),
+            );
+        }
+        value
+    }
+}
+
+#[cfg(all(
+    feature = "direct-read",
+    os_thread_local_backend = "pthread",
+    not(miri),
+    target_vendor = "apple",
+    target_arch = "aarch64",
+    target_pointer_width = "64"
+))]
+mod place {
+    use super::{c_void, Layout};
+
+    pub(super) const LAYOUT: Layout = Layout::Apple;
+
+    #[inline(always)]
+    pub(super) unsafe fn read(offset: isize) -> *mut c_void {
+        let value;
+        // SAFETY: a load from the thread's own array of values. Older systems keep the processor's number in the low bits.
+        unsafe {
+            core::arch::asm!(
+                "mrs {thread}, tpidrro_el0",
+                "and {thread}, {thread}, #0xfffffffffffffff8",
+                "ldr {value}, [{thread}, {offset}]",
+                thread = out(reg) _,
+                value = lateout(reg) value,
+                offset = in(reg) offset,
+                options(pure, readonly, nostack, preserves_flags),
+            );
+        }
+        value
+    }
+}
+
+// The systems above, negated: a `place` that is missing or there twice does not compile.
+#[cfg(not(all(
+    feature = "direct-read",
+    os_thread_local_backend = "pthread",
+    not(miri),
+    any(
+        all(
+            target_os = "linux",
+            target_env = "gnu",
+            any(
+                all(target_arch = "x86_64", target_pointer_width = "64"),
+                all(target_arch = "aarch64", target_pointer_width = "64"),
+                target_arch = "x86",
+                target_arch = "riscv64",
+            )
+        ),
+        all(
+            target_vendor = "apple",
+            any(target_arch = "x86_64", all(target_arch = "aarch64", target_pointer_width = "64"))
+        ),
+    )
+)))]
+mod place {
+    use super::{c_void, Layout};
+
+    pub(super) const LAYOUT: Layout = Layout::Unknown;
+
+    pub(super) unsafe fn read(_: isize) -> *mut c_void {
+        unreachable!("`find` never returned an offset")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::cell::Cell;
+    use std::vec::Vec;
+
+    const WORDS: usize = 64;
+    const WINDOW: Layout = Layout::Glibc { window: -16 * WORD..(WORDS as isize - 16) * WORD };
+
+    /// A control block: which of its words take on what is set, and what else is wrong with it.
+    struct Fake {
+        words: Vec<Cell<*mut c_void>>,
+        /// By index.
+        follow: Vec<usize>,
+        /// Never becomes null again.
+        stuck: bool,
+        count: usize,
+        /// So many values can be set.
+        memory: Cell<u32>,
+    }
+
+    impl Fake {
+        fn new(follow: &[usize]) -> Fake {
+            Fake {
+                words: (0..WORDS).map(|index| Cell::new(mark(index * 8))).collect(),
+                follow: follow.to_vec(),
+                stuck: false,
+                count: 1,
+                memory: Cell::new(u32::MAX),
+            }
+        }
+    }
+
+    impl Block for Fake {
+        fn word(&self, offset: isize) -> *mut c_void {
+            self.words[(offset / WORD + 16) as usize].get()
+        }
+
+        fn set(&self, value: *mut c_void) -> bool {
+            match self.memory.get().checked_sub(1) {
+                Some(left) => self.memory.set(left),
+                None => return false,
+            }
+            for &index in &self.follow {
+                self.words[index - 1].set(mark(self.count));
+                if !(self.stuck && value.is_null()) {
+                    self.words[index].set(value);
+                }
+            }
+            true
+        }
+    }
+
+    #[test]
+    fn the_one_word_that_follows_is_found() {
+        let block = Fake::new(&[20]);
+        assert_eq!(find_in(&block, &WINDOW, 0), Ok(4 * WORD));
+        assert!(block.words[20].get().is_null(), "the value is null afterwards");
+        assert_eq!(find_in(&Fake::new(&[10]), &WINDOW, 0), Ok(-6 * WORD));
+    }
+
+    #[test]
+    fn refused_when_no_word_or_more_than_one_follows() {
+        assert_eq!(find_in(&Fake::new(&[]), &WINDOW, 0), Err(Refusal::NotFound));
+        assert_eq!(find_in(&Fake::new(&[20, 30]), &WINDOW, 0), Err(Refusal::NotFound));
+    }
+
+    #[test]
+    fn refused_when_the_word_does_not_become_null() {
+        let block = Fake { stuck: true, ..Fake::new(&[20]) };
+        assert_eq!(find_in(&block, &WINDOW, 0), Err(Refusal::NotFound));
+    }
+
+    #[test]
+    fn refused_when_the_number_was_used_before() {
+        for count in [0, 2, 3] {
+            let block = Fake { count, ..Fake::new(&[20]) };
+            assert_eq!(find_in(&block, &WINDOW, 0), Err(Refusal::UsedBefore));
+            assert!(block.words[20].get().is_null(), "the value is null afterwards");
+        }
+    }
+
+    #[test]
+    fn refused_when_a_value_cannot_be_set() {
+        for memory in 0..12 {
+            let block = Fake { memory: Cell::new(memory), ..Fake::new(&[20]) };
+            assert_eq!(find_in(&block, &WINDOW, 0), Err(Refusal::NoMemory), "{}", memory);
+        }
+    }
+
+    #[test]
+    fn refused_on_an_unknown_system() {
+        assert_eq!(find_in(&Fake::new(&[20]), &Layout::Unknown, 0), Err(Refusal::UnknownSystem));
+    }
+
+    #[test]
+    fn in_an_array_it_is_the_word_of_the_key_or_none() {
+        let fake = Fake::new(&[20]);
+        assert_eq!(find_in(&fake, &Layout::Apple, 4), Ok(4 * WORD));
+        assert_eq!(find_in(&fake, &Layout::Apple, 5), Err(Refusal::NotFound));
+        assert_eq!(find_in(&fake, &Layout::Apple, usize::MAX), Err(Refusal::NotFound));
+    }
+
+    /// The real thing, with a key that this test makes: whatever was found, it reads what the call reads.
+    #[test]
+    fn a_found_offset_reads_what_the_call_reads() {
+        let key = super::super::create(None).unwrap();
+        let found = find(key);
+        assert!(POSSIBLE || found == Err(Refusal::UnknownSystem));
+        if let Ok(offset) = found {
+            let same = || {
+                for value in VALUES {
+                    // SAFETY: the key is live until the end of the test.
+                    unsafe {
+                        assert!(super::super::set(key, mark(value)));
+                        assert_eq!(read(offset), super::super::get(key));
+                    }
+                }
+            };
+            same();
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    // SAFETY: as above.
+                    assert!(unsafe { read(offset) }.is_null());
+                    same();
+                });
+            });
+        }
+        // SAFETY: nobody uses it any more.
+        unsafe { super::super::delete(key) };
+    }
+}

@@ -1,0 +1,38 @@
+//! `direct-read` is refused where the key has no address that can be computed, and everything works by call: glibc has
+//! such addresses for the first 32 keys only. A process of its own: one test.
+
+use os_thread_local::key::Key;
+use os_thread_local::ThreadLocal;
+use std::cell::Cell;
+use std::thread;
+
+#[test]
+fn a_late_key_is_read_by_call() {
+    let keys: Vec<Key> = (0..40).map(|_| Key::new().unwrap()).collect();
+    let objects: Vec<ThreadLocal<Cell<usize>>> =
+        (0..100).map(|_| ThreadLocal::new(|| Cell::new(0))).collect();
+    let work = || {
+        for (index, object) in objects.iter().enumerate() {
+            assert_eq!(object.with_existing(Cell::get), None);
+            object.set(index);
+        }
+        for (index, object) in objects.iter().enumerate() {
+            assert_eq!(object.get(), index);
+            assert_eq!(object.with_existing(Cell::get), Some(index));
+        }
+    };
+    work();
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(work);
+        }
+    });
+    if cfg!(all(target_os = "linux", target_env = "gnu")) {
+        assert!(!os_thread_local::direct_read());
+    }
+    drop(keys);
+
+    let mut objects = objects;
+    assert_eq!(objects[7].remove().map(Cell::into_inner), Some(7));
+    assert_eq!(objects[7].with_existing(Cell::get), None);
+}

@@ -1,0 +1,42 @@
+//! A deleted key leaves its values in the threads, and the next key gets its number (glibc). They must not be taken for
+//! ours. A process of its own: one test.
+
+use os_thread_local::key::Key;
+use os_thread_local::ThreadLocal;
+use std::cell::Cell;
+use std::sync::mpsc::channel;
+use std::thread;
+
+static VALUE: ThreadLocal<Cell<u32>> = ThreadLocal::new(|| Cell::new(1));
+
+#[test]
+fn a_value_of_a_deleted_key_is_not_ours() {
+    let keys: Vec<Key> = (0..3).map(|_| Key::new().unwrap()).collect();
+    let (ready, is_ready) = channel();
+    let (go, may_go) = channel::<()>();
+    thread::scope(|scope| {
+        let keys = &keys;
+        let other = scope.spawn(move || {
+            for key in keys {
+                // Wherever it points, nobody is to follow it.
+                key.set(8 as *mut _).unwrap();
+            }
+            ready.send(()).unwrap();
+            may_go.recv().unwrap();
+            assert_eq!(VALUE.with_existing(Cell::get), None);
+            VALUE.set(5);
+            assert_eq!(VALUE.get(), 5);
+        });
+        is_ready.recv().unwrap();
+        for key in keys {
+            // SAFETY: a key is deleted once: `keys` is forgotten below.
+            drop(unsafe { std::ptr::read(key) });
+        }
+        // Takes the number of one of them.
+        VALUE.set(4);
+        go.send(()).unwrap();
+        other.join().unwrap();
+    });
+    std::mem::forget(keys);
+    assert_eq!(VALUE.get(), 4);
+}
