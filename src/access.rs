@@ -128,8 +128,7 @@ unsafe fn claim(word: &SlotWord, kind: &'static Kind) -> Result<Claim, AccessErr
     }
 
     record.reclaim();
-    let number = REGISTRY.assign(word)?;
-    record.reserve(number)?;
+    let number = record.admit(word)?;
     // User code may have run: destructors, the global allocator.
     if let Some(result) = settled(record.state(number)) {
         return result;

@@ -4,6 +4,7 @@
 
 use crate::node::{Chain, Node};
 use crate::registry::REGISTRY;
+use crate::slot::SlotWord;
 use crate::AccessError;
 use alloc::alloc::{alloc, alloc_zeroed, dealloc};
 use core::alloc::Layout;
@@ -88,24 +89,36 @@ pub(crate) struct Record {
     pub(crate) newest: Cell<u32>,
     /// In the registry's list of exiting records: its marks outlive the nodes. Under the lock.
     pub(crate) exiting: Cell<bool>,
-    /// The OS key's destructor has seen the record. By the owning thread.
-    pub(crate) ending: Cell<bool>,
+    /// How often the OS key's destructor has seen the record. By the owning thread.
+    pub(crate) rounds: Cell<u32>,
     /// The owning thread is in `reclaim`.
     reclaiming: Cell<bool>,
+    /// The owning thread allocates for a table or for the registry.
+    growing: Cell<bool>,
     pub(crate) exiting_next: Cell<Option<NonNull<Record>>>,
     pub(crate) exiting_prev: Cell<Option<NonNull<Record>>>,
 }
 
-/// A record with every entry vacant, which is nobody's.
-struct UnderConstruction(Record);
+/// A record with every entry vacant, which is nobody's: the fast path finds no value in it, and the cold path knows it.
+struct Mark(Record);
 
 // SAFETY: nothing in it is ever written, and only the atomics are read.
-unsafe impl Sync for UnderConstruction {}
+unsafe impl Sync for Mark {}
 
-/// Stands in the root slot while a thread's record is allocated. The fast path finds no value in it; the cold path knows it.
+/// Stands in the root slot while a thread's record is allocated or freed.
 pub(crate) fn under_construction() -> NonNull<Record> {
-    static MARK: UnderConstruction = UnderConstruction(Record::new());
+    static MARK: Mark = Mark(Record::new());
     NonNull::from(&MARK.0)
+}
+
+/// Stands in the root slot of an exiting thread from when its record has been freed until the next round.
+pub(crate) fn ended() -> NonNull<Record> {
+    static MARK: Mark = Mark(Record::new());
+    NonNull::from(&MARK.0)
+}
+
+pub(crate) fn is_mark(record: NonNull<Record>) -> bool {
+    record == under_construction() || record == ended()
 }
 
 impl Record {
@@ -117,8 +130,9 @@ impl Record {
             pending: AtomicPtr::new(ptr::null_mut()),
             newest: Cell::new(NO_SLOT),
             exiting: Cell::new(false),
-            ending: Cell::new(false),
+            rounds: Cell::new(0),
             reclaiming: Cell::new(false),
+            growing: Cell::new(false),
             exiting_next: Cell::new(None),
             exiting_prev: Cell::new(None),
         }
@@ -175,8 +189,21 @@ impl Record {
         }
     }
 
+    /// The number of an object, with an entry for it: makes both if need be. By the owning thread.
+    ///
+    /// A global allocator that uses an object which needs the same comes here again, and gets `Recursive`.
+    pub(crate) fn admit(&self, word: &SlotWord) -> Result<u32, AccessError> {
+        if self.growing.replace(true) {
+            return Err(AccessError::Recursive);
+        }
+        let _done = Unset(&self.growing);
+        let number = REGISTRY.assign(word)?;
+        self.reserve(number)?;
+        Ok(number)
+    }
+
     /// Makes sure that a slot number has an entry. By the owning thread.
-    pub(crate) fn reserve(&self, number: u32) -> Result<(), AccessError> {
+    fn reserve(&self, number: u32) -> Result<(), AccessError> {
         if self.entry(number).is_some() {
             return Ok(());
         }
@@ -234,13 +261,7 @@ impl Record {
         if self.pending.load(Relaxed).is_null() || self.reclaiming.replace(true) {
             return;
         }
-        struct Done<'a>(&'a Cell<bool>);
-        impl Drop for Done<'_> {
-            fn drop(&mut self) {
-                self.0.set(false);
-            }
-        }
-        let _done = Done(&self.reclaiming);
+        let _done = Unset(&self.reclaiming);
         loop {
             let mut chain = Chain::new();
             if let Some(node) = REGISTRY.lock().pop_pending(self) {
@@ -251,6 +272,14 @@ impl Record {
                 return;
             }
         }
+    }
+}
+
+struct Unset<'a>(&'a Cell<bool>);
+
+impl Drop for Unset<'_> {
+    fn drop(&mut self) {
+        self.0.set(false);
     }
 }
 

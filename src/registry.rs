@@ -101,11 +101,12 @@ impl LockedRegistry {
         self.0.try_lock()
     }
 
-    /// # Safety
-    /// As for `Lock::force_unlock`.
-    pub(crate) unsafe fn force_unlock(&self) {
-        // SAFETY: as the caller promises.
-        unsafe { self.0.force_unlock() }
+    pub(crate) fn hold_for_fork(&self) {
+        self.0.hold_for_fork();
+    }
+
+    pub(crate) fn release_after_fork(&self) {
+        self.0.release_after_fork();
     }
 
     /// The object's slot number; it gets one if it has none. Numbers are handed out lowest first, so that they stay dense.

@@ -8,8 +8,8 @@ use crate::sync::{Masked, Once};
 use crate::sys::{self, direct, Hooks};
 use crate::AccessError;
 use core::ffi::c_void;
-use core::mem;
 use core::ptr::{self, NonNull};
+use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// The root slot, once its key exists. Creation can fail (every key of the process is taken); a later call tries again.
 static ROOT: Once<Root> = Once::new();
@@ -20,8 +20,9 @@ struct Root {
     offset: Option<isize>,
 }
 
-/// Done when the OS knows our hooks, which is before the first record exists.
-static HOOKED: Once<()> = Once::new();
+/// Somebody has begun to tell the OS our hooks. Nobody waits for that: it takes the loader's lock, and who holds that may
+/// be the one who would wait here (the constructor of a library that uses our objects).
+static HOOKED: AtomicBool = AtomicBool::new(false);
 
 static HOOKS: Hooks =
     Hooks { thread_exit: on_thread_exit, process_exit: on_process_exit, before_fork, after_fork };
@@ -141,7 +142,7 @@ pub(crate) fn current() -> Option<NonNull<Record>> {
     let key = ROOT.get()?.key;
     // SAFETY: the key is live: it is never deleted.
     let record = NonNull::new(unsafe { sys::get(key) }.cast())?;
-    if record == record::under_construction() {
+    if record::is_mark(record) {
         None
     } else {
         Some(record)
@@ -154,22 +155,22 @@ pub(crate) fn current_or_new() -> Result<NonNull<Record>, AccessError> {
     // SAFETY: the key is live: it is never deleted.
     match NonNull::new(unsafe { sys::get(key) }.cast()) {
         Some(record) if record == record::under_construction() => Err(AccessError::Recursive),
+        Some(record) if record == record::ended() => new_record(key, false),
         Some(record) => Ok(record),
-        None => new_record(key),
+        None => new_record(key, true),
     }
 }
 
 /// The mark stands in the root slot meanwhile: an allocator that uses an object of this crate gets `Recursive` instead
 /// of calling itself, or waiting for itself, without end.
 #[cold]
-fn new_record(key: sys::Key) -> Result<NonNull<Record>, AccessError> {
+fn new_record(key: sys::Key, exit_list: bool) -> Result<NonNull<Record>, AccessError> {
     // SAFETY: the key is live; the destructor accepts the mark.
     if !unsafe { sys::set(key, record::under_construction().as_ptr().cast()) } {
         return Err(AccessError::OutOfMemory);
     }
-    {
-        let _masked = Masked::new();
-        HOOKED.call_once(|| sys::install_hooks(&HOOKS));
+    if !HOOKED.swap(true, Relaxed) {
+        sys::install_hooks(&HOOKS);
     }
     let record = Record::allocate();
     let value = record.map_or(ptr::null_mut(), |record| record.as_ptr().cast());
@@ -177,7 +178,10 @@ fn new_record(key: sys::Key) -> Result<NonNull<Record>, AccessError> {
     let set = unsafe { sys::set(key, value) };
     debug_assert!(set, "a slot that has a value can be set");
     let record = record.ok_or(AccessError::OutOfMemory)?;
-    sys::at_thread_exit(&HOOKS);
+    // A thread whose record has been freed is past its exit list: what is registered there now is never called, and stays.
+    if exit_list {
+        sys::at_thread_exit(&HOOKS);
+    }
     Ok(record)
 }
 
@@ -188,7 +192,7 @@ fn new_record(key: sys::Key) -> Result<NonNull<Record>, AccessError> {
 /// which finds nothing to do, and not later: sanitizers take their own state down in the last one.
 unsafe extern "system" fn on_key_destructor(value: *mut c_void) {
     let record = match NonNull::new(value.cast::<Record>()) {
-        Some(record) if record != record::under_construction() => record,
+        Some(record) if !record::is_mark(record) => record,
         _ => return,
     };
     let key = match ROOT.get() {
@@ -210,19 +214,31 @@ unsafe extern "system" fn on_key_destructor(value: *mut c_void) {
         unsafe { sys::set(key, value) };
     }
     // SAFETY: the OS gives the record that was set, on the context that ends.
-    let (found, first_round) = unsafe {
-        let first_round = !record.as_ref().ending.replace(true);
-        (record::destroy_values(record), first_round)
+    let (found, rounds) = unsafe {
+        let rounds = record.as_ref().rounds.get() + 1;
+        record.as_ref().rounds.set(rounds);
+        (record::destroy_values(record), rounds)
     };
-    if sys::DESTRUCTOR_REPEATS && (found || first_round) {
+    if sys::DESTRUCTOR_REPEATS && (found || rounds == 1) {
         return;
     }
     if ours {
-        // SAFETY: as above.
-        unsafe { sys::set(key, ptr::null_mut()) };
+        // The allocator may use our objects while the record is freed. For it there is none, and none is made.
+        // SAFETY: the key is live; the destructor accepts the mark.
+        unsafe { sys::set(key, record::under_construction().as_ptr().cast()) };
     }
     // SAFETY: it has no values any more, and the root slot does not hold it.
     unsafe { record::free(record) };
+    if ours {
+        // The mark means one more call, which must not be in the last round.
+        let last = if sys::DESTRUCTOR_REPEATS && rounds == 2 {
+            record::ended().as_ptr()
+        } else {
+            ptr::null_mut()
+        };
+        // SAFETY: the key is live; the destructor accepts the mark.
+        unsafe { sys::set(key, last.cast()) };
+    }
 }
 
 /// The second hook: the thread-exit list. It destroys values while C++'s and std's thread-locals live; the record stays
@@ -242,12 +258,11 @@ extern "C" fn on_process_exit() {
 
 /// A child has only the thread that forked. Had another one held the lock, nobody would release it there.
 unsafe extern "C" fn before_fork() {
-    mem::forget(REGISTRY.lock());
+    REGISTRY.hold_for_fork();
 }
 
 unsafe extern "C" fn after_fork() {
-    // SAFETY: `before_fork` took the lock on this thread and forgot the guard.
-    unsafe { REGISTRY.force_unlock() }
+    REGISTRY.release_after_fork();
 }
 
 #[cfg(test)]

@@ -19,7 +19,8 @@
 //!   when the destructor has set a value.
 //! - `other_threads_were_killed()`: the process is ending and the calling thread is the only one left, the others having been
 //!   stopped wherever they were.
-//! - `install_hooks(hooks)`: called once, before the first record exists; connects what the OS has of `Hooks`.
+//! - `install_hooks(hooks)`: called once, by the first thread that gets a record; connects what the OS has of `Hooks`. Others
+//!   do not wait for it.
 //! - `at_thread_exit(hooks)`: called once by each thread that gets a record; registers `Hooks::thread_exit` in the
 //!   thread's exit list, where there is one.
 
@@ -53,8 +54,15 @@ mod imp;
 pub(crate) mod direct;
 
 #[cfg(all(os_thread_local_backend = "pthread", feature = "alloc"))]
-pub(crate) use self::hooks::{at_thread_exit, install_hooks};
+pub(crate) use self::hooks::{at_thread_exit, install_hooks, thread_id};
 pub(crate) use self::imp::*;
+
+/// Which thread this is, for who holds the lock across `fork`; 0 where there is no `fork`.
+#[cfg(not(all(os_thread_local_backend = "pthread", feature = "alloc")))]
+#[cfg_attr(not(feature = "alloc"), allow(dead_code))]
+pub(crate) fn thread_id() -> usize {
+    0
+}
 
 /// A destructor as the OS calls it. `"system"` is the C convention everywhere but on 32-bit Windows.
 pub(crate) type Destructor = unsafe extern "system" fn(*mut core::ffi::c_void);

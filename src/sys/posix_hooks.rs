@@ -18,13 +18,33 @@ use core::{mem, ptr};
 type RegisterThreadExit =
     unsafe extern "C" fn(unsafe extern "C" fn(*mut c_void), *mut c_void, *mut c_void) -> i32;
 
-/// `__cxa_thread_atexit_impl`, or null. Written once by `install_hooks`, before any thread has a record.
+/// `__cxa_thread_atexit_impl`; `absent()` where there is none; null until somebody has looked.
 static THREAD_EXIT_LIST: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
+
+fn absent() -> *mut c_void {
+    ptr::null_mut::<u8>().wrapping_add(1).cast()
+}
+
+/// Any thread may be the first to look, and all find the same.
+fn thread_exit_list() -> Option<*mut c_void> {
+    let mut list = THREAD_EXIT_LIST.load(Ordering::Relaxed);
+    if list.is_null() {
+        list = find_thread_exit_list();
+        if list.is_null() {
+            list = absent();
+        }
+        THREAD_EXIT_LIST.store(list, Ordering::Relaxed);
+    }
+    if list == absent() {
+        None
+    } else {
+        Some(list)
+    }
+}
 
 #[cfg(not(miri))]
 pub(crate) fn install_hooks(hooks: &'static Hooks) {
     keep_loaded();
-    THREAD_EXIT_LIST.store(find_thread_exit_list(), Ordering::Relaxed);
     if !has_thread_exit_list() {
         at_exit(hooks.process_exit);
     }
@@ -34,10 +54,13 @@ pub(crate) fn install_hooks(hooks: &'static Hooks) {
 #[cfg(miri)]
 pub(crate) fn install_hooks(_: &'static Hooks) {}
 
+pub(crate) fn thread_id() -> usize {
+    pthread_id()
+}
+
 fn has_thread_exit_list() -> bool {
-    let forced_off = cfg!(os_thread_local_no_exit_list);
-    !forced_off
-        && (cfg!(target_vendor = "apple") || !THREAD_EXIT_LIST.load(Ordering::Relaxed).is_null())
+    let forced_off = cfg!(os_thread_local_no_exit_list) || cfg!(miri);
+    !forced_off && (cfg!(target_vendor = "apple") || thread_exit_list().is_some())
 }
 
 /// Registers `thread_exit` for the calling thread. Where it cannot be, the key's destructor does all the work.
@@ -55,8 +78,11 @@ pub(crate) fn at_thread_exit(hooks: &'static Hooks) {
     }
     #[cfg(not(all(target_vendor = "apple", not(miri))))]
     {
-        let function = THREAD_EXIT_LIST.load(Ordering::Relaxed);
-        // SAFETY: not null, so it is the function of that name, whose type this is in every system that has it.
+        let function = match thread_exit_list() {
+            Some(function) => function,
+            None => return,
+        };
+        // SAFETY: it is the function of that name, whose type this is in every system that has it.
         let register = unsafe { mem::transmute::<*mut c_void, RegisterThreadExit>(function) };
         // Any address inside our library says which one it is.
         let here = &THREAD_EXIT_LIST as *const AtomicPtr<c_void> as *mut c_void;
@@ -99,7 +125,7 @@ use self::loader::{find_thread_exit_list, keep_loaded};
     target_os = "vxworks",
     target_os = "wasi",
 )))]
-use self::process::{at_exit, at_fork};
+use self::process::{at_exit, at_fork, pthread_id};
 
 mod missing {
     pub(super) fn find_thread_exit_list() -> *mut core::ffi::c_void {
@@ -111,6 +137,10 @@ mod missing {
     pub(super) fn at_exit(_: extern "C" fn()) {}
 
     pub(super) fn at_fork(_: unsafe extern "C" fn(), _: unsafe extern "C" fn()) {}
+
+    pub(super) fn pthread_id() -> usize {
+        0
+    }
 }
 
 /// Systems with a dynamic loader of the usual interface: `dlsym(3p)`, `dladdr(3)`, `dlopen(3p)`.
@@ -203,7 +233,26 @@ mod loader {
 mod process {
     type Handler = unsafe extern "C" fn();
 
+    /// `pthread_t`: an unsigned int in these, a pointer or a long in the others.
+    #[cfg(any(
+        target_os = "aix",
+        target_os = "hurd",
+        target_os = "illumos",
+        target_os = "nto",
+        target_os = "solaris",
+    ))]
+    type Thread = u32;
+    #[cfg(not(any(
+        target_os = "aix",
+        target_os = "hurd",
+        target_os = "illumos",
+        target_os = "nto",
+        target_os = "solaris",
+    )))]
+    type Thread = usize;
+
     extern "C" {
+        fn pthread_self() -> Thread;
         fn atexit(run: extern "C" fn()) -> i32;
         fn pthread_atfork(
             prepare: Option<Handler>,
@@ -221,5 +270,11 @@ mod process {
     pub(super) fn at_fork(before: Handler, after: Handler) {
         // SAFETY: the handlers come in a pair that takes and releases the lock, as the function wants them.
         unsafe { pthread_atfork(Some(before), Some(after), Some(after)) };
+    }
+
+    /// Not 0, and the same in a child for the thread that forked.
+    pub(super) fn pthread_id() -> usize {
+        // SAFETY: no preconditions.
+        unsafe { pthread_self() as usize }
     }
 }

@@ -1,0 +1,88 @@
+//! The global allocator is itself a user of the crate, as one that counts or caches per thread would be. It gets an error
+//! where there is nothing to be had, and neither calls itself without end nor waits for itself.
+
+use os_thread_local::{AccessError, PerThread, ThreadLocal};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering::SeqCst};
+use std::thread;
+
+struct Counting;
+
+static HERE: ThreadLocal<Cell<usize>> = ThreadLocal::new(|| Cell::new(0));
+/// The same with something to destroy.
+static DROPS: ThreadLocal<Dropped> = ThreadLocal::new(|| Dropped(Cell::new(0)));
+
+struct Dropped(Cell<usize>);
+
+impl Drop for Dropped {
+    fn drop(&mut self) {
+        OUTCOMES[5].fetch_add(1, SeqCst);
+    }
+}
+
+static LIVE: AtomicIsize = AtomicIsize::new(0);
+#[allow(clippy::declare_interior_mutable_const)] // the initial value of the array
+const ZERO: AtomicUsize = AtomicUsize::new(0);
+static OUTCOMES: [AtomicUsize; 6] = [ZERO; 6];
+
+fn used() {
+    let both = HERE
+        .try_with(|n| n.set(n.get() + 1))
+        .and_then(|()| DROPS.try_with(|n| n.0.set(n.0.get() + 1)));
+    let outcome = match both {
+        Ok(()) => 0,
+        Err(AccessError::Recursive) => 1,
+        Err(AccessError::Destroyed) => 2,
+        Err(AccessError::OutOfKeys) => 3,
+        Err(_) => 4,
+    };
+    OUTCOMES[outcome].fetch_add(1, SeqCst);
+}
+
+// SAFETY: the system's allocator does the work.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        used();
+        LIVE.fetch_add(1, SeqCst);
+        // SAFETY: as the caller promises.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        used();
+        LIVE.fetch_sub(1, SeqCst);
+        // SAFETY: as the caller promises.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+#[test]
+fn the_allocator_uses_objects() {
+    let round = || {
+        thread::spawn(|| {
+            let objects: Vec<_> = (0..100).map(|n| ThreadLocal::from_fn(move || vec![n])).collect();
+            objects.iter().enumerate().for_each(|(i, o)| o.with(|v| assert_eq!(*v, [i])));
+            let values = PerThread::new(|| String::from("x"));
+            values.with(|s| assert_eq!(s, "x"));
+        })
+        .join()
+        .unwrap();
+    };
+    let used_here = HERE.with(Cell::get);
+    assert!(used_here > 0, "the allocator has used it in this thread");
+    (0..10).for_each(|_| round());
+    let before = LIVE.load(SeqCst);
+    (0..100).for_each(|_| round());
+    let grown = LIVE.load(SeqCst) - before;
+    // An end of a thread that leaves its record behind would leave 100 at the least.
+    assert!(grown < 50, "{} allocations are left of 100 threads", grown);
+
+    let outcome = |i: usize| OUTCOMES[i].load(SeqCst);
+    assert!(outcome(0) > 0 && outcome(1) > 0 && outcome(2) > 0);
+    assert_eq!((outcome(3), outcome(4)), (0, 0));
+    assert!(outcome(5) >= 110, "{} destroyed", outcome(5));
+}

@@ -1,0 +1,111 @@
+//! Other libraries' destructors, of keys made before and after ours, use our objects: they get a value or an error, and
+//! every value they make is destroyed.
+
+// Without the harness, whose threads would be the first to use the crate.
+
+mod common;
+
+use common::{in_thread, Census, Counted};
+use os_thread_local::key::StaticKey;
+use os_thread_local::{AccessError, ThreadLocal};
+use std::ffi::c_void;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::Mutex;
+
+static CENSUS: Mutex<Option<Census>> = Mutex::new(None);
+
+fn counted() -> Counted {
+    CENSUS.lock().unwrap().get_or_insert_with(Census::new).count()
+}
+
+/// Used by the thread, and by its last destructors.
+static USED: ThreadLocal<Counted> = ThreadLocal::new(counted);
+/// Used by the last destructors only.
+static FRESH: [ThreadLocal<Counted>; 2] = [ThreadLocal::new(counted), ThreadLocal::new(counted)];
+
+#[allow(clippy::declare_interior_mutable_const)] // the initial value of the array
+const ZERO: [AtomicUsize; 3] = [AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0)];
+/// How often each destructor was called, and how often it got a value and an error.
+static CALLS: [[AtomicUsize; 3]; 2] = [ZERO; 2];
+
+fn last_words(which: usize) {
+    CALLS[which][0].fetch_add(1, SeqCst);
+    for object in [&USED, &FRESH[which]] {
+        match object.try_with(|_| ()) {
+            Ok(()) => CALLS[which][1].fetch_add(1, SeqCst),
+            Err(AccessError::Destroyed) => CALLS[which][2].fetch_add(1, SeqCst),
+            Err(other) => panic!("{:?}", other),
+        };
+    }
+    // An object of the destructor's own.
+    let object = ThreadLocal::new(|| vec![1]);
+    object.with(|v| assert_eq!(*v, [1]));
+}
+
+// SAFETY: the destructor takes any value.
+static FIRST: StaticKey = unsafe { StaticKey::with_destructor(first) };
+// SAFETY: as above.
+static LAST: StaticKey = unsafe { StaticKey::with_destructor(last) };
+
+fn word(n: usize) -> *mut c_void {
+    std::ptr::null_mut::<u8>().wrapping_add(n).cast()
+}
+
+unsafe extern "system" fn first(rounds: *mut c_void) {
+    last_words(0);
+    let rounds = rounds as usize;
+    if rounds > 1 {
+        FIRST.set(word(rounds - 1)).unwrap();
+    }
+}
+
+unsafe extern "system" fn last(rounds: *mut c_void) {
+    last_words(1);
+    let rounds = rounds as usize;
+    if rounds > 1 {
+        LAST.set(word(rounds - 1)).unwrap();
+    }
+}
+
+fn main() {
+    // Systems call the destructors of a round in the order in which the keys were made, or in the order of numbers that
+    // are handed out lowest first.
+    FIRST.set(word(1)).unwrap();
+    FIRST.set(word(0)).unwrap();
+    assert!(USED.try_with(|_| ()).is_ok());
+    LAST.set(word(1)).unwrap();
+    LAST.set(word(0)).unwrap();
+
+    let census = CENSUS.lock().unwrap().clone().unwrap();
+    let balance = || census.built() - census.dropped();
+    let here = balance();
+    // POSIX has four rounds, and a value that is made in the last of them stays: so does that of any library.
+    let rounds = if cfg!(unix) { 2 } else { 1 };
+    let mut cases = 0;
+    for uses_ours in [true, false] {
+        for (first, last) in [(rounds, 0), (0, rounds), (1, 1), (rounds, rounds)] {
+            for _ in 0..20 {
+                in_thread(move || {
+                    if uses_ours {
+                        USED.with(|_| ());
+                    }
+                    if first > 0 {
+                        FIRST.set(word(first)).unwrap();
+                    }
+                    if last > 0 {
+                        LAST.set(word(last)).unwrap();
+                    }
+                });
+                cases += 1;
+            }
+            if cfg!(unix) {
+                assert_eq!(balance(), here, "{} rounds of the first, {} of the last", first, last);
+            }
+        }
+    }
+    assert_eq!(census.strayed(), 0);
+    let calls: Vec<Vec<usize>> =
+        CALLS.iter().map(|c| c.iter().map(|n| n.load(SeqCst)).collect()).collect();
+    assert!(calls.iter().all(|c| c[0] > 0 && c[1] > 0), "{:?}", calls);
+    println!("foreign_destructors: {} threads, calls, values, errors: {:?}", cases, calls);
+}

@@ -1,0 +1,129 @@
+//! A child process has only the thread that forked, and can use every object, whatever the other threads were doing.
+//!
+//! The forks of one run are few; `OS_THREAD_LOCAL_FORKS` says how many (`ci/processes`: 1,000).
+
+// Without the harness, whose threads have locks of their own that a child would inherit.
+
+#[cfg(not(all(unix, not(miri))))]
+fn main() {}
+
+#[cfg(all(unix, not(miri)))]
+mod children;
+
+#[cfg(all(unix, not(miri)))]
+fn main() {
+    unix::handlers_of_others();
+    unix::forks(children::times("OS_THREAD_LOCAL_FORKS", 50));
+    println!("fork: ok");
+}
+
+#[cfg(all(unix, not(miri)))]
+mod unix {
+    use os_thread_local::{PerThread, ThreadLocal};
+    use std::cell::{Cell, RefCell};
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+    use std::sync::Arc;
+    use std::{process, thread};
+
+    extern "C" {
+        fn fork() -> i32;
+        fn waitpid(pid: i32, status: *mut i32, options: i32) -> i32;
+        fn alarm(seconds: u32) -> u32;
+        fn pthread_atfork(
+            prepare: extern "C" fn(),
+            parent: extern "C" fn(),
+            child: extern "C" fn(),
+        ) -> i32;
+    }
+
+    /// A child that hangs is killed by its alarm, and then counts as crashed.
+    const HANGS: u32 = 300;
+
+    static OLD: ThreadLocal<RefCell<Vec<u32>>> = ThreadLocal::new(|| RefCell::new(vec![1]));
+    static SHARED: PerThread<Cell<u32>> = PerThread::new(|| Cell::new(0));
+
+    fn in_a_child(f: impl FnOnce()) {
+        // SAFETY: the child calls nothing that another thread of the parent may have left locked: no output, and the
+        // allocator is the C library's, which takes care of itself.
+        let pid = unsafe { fork() };
+        assert!(pid >= 0);
+        if pid == 0 {
+            // SAFETY: no preconditions.
+            unsafe { alarm(HANGS) };
+            f();
+            process::exit(33);
+        }
+        let mut status = 0;
+        // SAFETY: `status` is valid for a write.
+        assert_eq!(unsafe { waitpid(pid, &mut status, 0) }, pid);
+        assert_eq!(status, 33 << 8, "the child's wait status");
+    }
+
+    static HANDLED: AtomicUsize = AtomicUsize::new(0);
+
+    extern "C" fn handler() {
+        static STATIC: ThreadLocal<Cell<u32>> = ThreadLocal::new(|| Cell::new(0));
+        STATIC.with(|n| n.set(n.get() + 1));
+        let object = ThreadLocal::new(|| String::from("made in a fork handler"));
+        object.with(|s| assert_eq!(s.len(), 22));
+        drop(object);
+        HANDLED.fetch_add(1, SeqCst);
+    }
+
+    /// The fork handlers of another library, registered before ours: they run while ours holds the lock.
+    pub fn handlers_of_others() {
+        // SAFETY: `handler` may be called on any thread.
+        assert_eq!(unsafe { pthread_atfork(handler, handler, handler) }, 0);
+        OLD.with(|_| ());
+        in_a_child(|| assert_eq!(HANDLED.load(SeqCst), 2));
+        assert_eq!(HANDLED.load(SeqCst), 2);
+    }
+
+    pub fn forks(times: usize) {
+        let stop = Arc::new(AtomicBool::new(false));
+        let busy: Vec<_> = (0..4)
+            .map(|kind| {
+                let stop = stop.clone();
+                thread::spawn(move || {
+                    while !stop.load(SeqCst) {
+                        match kind {
+                            // First uses, and drops of objects.
+                            0 | 1 => {
+                                let objects: Vec<_> = (0..40)
+                                    .map(|_| ThreadLocal::new(|| RefCell::new(vec![7])))
+                                    .collect();
+                                objects.iter().for_each(|o| o.with(|v| v.borrow_mut().push(8)));
+                            }
+                            // Exits.
+                            _ => {
+                                let _ = thread::spawn(|| {
+                                    OLD.with(|v| v.borrow_mut().push(3));
+                                    SHARED.with(|n| n.set(n.get() + 1));
+                                })
+                                .join();
+                            }
+                        }
+                    }
+                })
+            })
+            .collect();
+
+        let object = ThreadLocal::new(|| RefCell::new(vec![2]));
+        object.with(|v| v.borrow_mut().push(3));
+        OLD.with(|v| v.borrow_mut().push(4));
+        for _ in 0..times {
+            in_a_child(|| {
+                // The value of the thread that forked is there.
+                OLD.with(|v| assert_eq!(*v.borrow(), [1, 4]));
+                object.with(|v| assert_eq!(*v.borrow(), [2, 3]));
+                SHARED.with(|n| n.set(n.get() + 1));
+                let new: Vec<_> = (0..100).map(|n| ThreadLocal::from_fn(move || vec![n])).collect();
+                new.iter().enumerate().for_each(|(i, o)| o.with(|v| assert_eq!(*v, [i])));
+                drop(new);
+                thread::spawn(|| OLD.with(|v| assert_eq!(*v.borrow(), [1]))).join().unwrap();
+            });
+        }
+        stop.store(true, SeqCst);
+        busy.into_iter().for_each(|thread| thread.join().unwrap());
+    }
+}
