@@ -92,8 +92,9 @@ pub struct ThreadLocal<T: 'static, F = fn() -> T> {
     word: SlotWord,
     init: F,
     /// The values are not in here, and no use of the object on one thread gives another thread a `T`: it does not matter
-    /// whether `T` is `Send` or `Sync`.
-    _values: PhantomData<fn() -> T>,
+    /// whether `T` is `Send` or `Sync`. Invariant in `T`: values are stored through `&self`, so an object of a
+    /// `for<'a> fn(&'a str)` must not pass for one of a `fn(&'static str)`, not even behind a shared reference.
+    _values: PhantomData<fn(T) -> T>,
 }
 
 impl<T: 'static> ThreadLocal<T> {

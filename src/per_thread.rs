@@ -46,8 +46,9 @@ pub struct PerThread<T: Send, F = fn() -> T> {
     word: SlotWord,
     init: F,
     /// `T` is `Send`, which is all that sharing the object asks of it: one thread at a time has a value. (`for_each`, which
-    /// shows values to other threads, asks for `Sync` itself.)
-    _values: PhantomData<fn() -> T>,
+    /// shows values to other threads, asks for `Sync` itself.) Invariant in `T`: values are stored through `&self`, so an object whose
+    /// type says `&'static str` must not pass for one of a shorter lifetime, not even behind a shared reference.
+    _values: PhantomData<fn(T) -> T>,
 }
 
 impl<T: Send> PerThread<T> {
@@ -66,23 +67,6 @@ impl<T: Send> PerThread<T> {
 
 impl<T: Send, F> PerThread<T, F> {
     const KIND: &'static Kind = &Kind::new::<T>(Owner::Object);
-
-    /// A per-thread object whose values are made by any closure, which may capture.
-    ///
-    /// ```
-    /// use os_thread_local::PerThread;
-    /// use std::sync::Mutex;
-    ///
-    /// let size = 16;
-    /// let words = vec![String::from("a"), String::from("b")];
-    /// // The values may borrow.
-    /// let seen = PerThread::from_fn(|| Mutex::new(Vec::<&str>::with_capacity(size)));
-    /// seen.with(|v| v.lock().unwrap().push(&words[0]));
-    /// assert_eq!(seen.len(), 1);
-    /// ```
-    pub const fn from_fn(init: F) -> Self {
-        PerThread { word: SlotWord::new(), init, _values: PhantomData }
-    }
 
     /// Calls `f` with this thread's value if it has one. It never makes one, and takes over none.
     ///
@@ -231,6 +215,23 @@ impl<T: Send, F> PerThread<T, F> {
 }
 
 impl<T: Send, F: Fn() -> T> PerThread<T, F> {
+    /// A per-thread object whose values are made by any closure, which may capture.
+    ///
+    /// ```
+    /// use os_thread_local::PerThread;
+    /// use std::sync::Mutex;
+    ///
+    /// let size = 16;
+    /// let words = vec![String::from("a"), String::from("b")];
+    /// // The values may borrow.
+    /// let seen = PerThread::from_fn(|| Mutex::new(Vec::<&str>::with_capacity(size)));
+    /// seen.with(|v| v.lock().unwrap().push(&words[0]));
+    /// assert_eq!(seen.len(), 1);
+    /// ```
+    pub const fn from_fn(init: F) -> Self {
+        PerThread { word: SlotWord::new(), init, _values: PhantomData }
+    }
+
     /// Calls `f` with this thread's value. If it has none, it takes over one that a thread left behind, or makes one.
     ///
     /// # Panics
