@@ -51,6 +51,32 @@ unsafe fn make<T>(
     }
 }
 
+/// The same with an initializer that can fail. Beside `make`, not below it: a large value is not to travel in a `Result`.
+///
+/// # Safety
+/// As for `value_or`.
+pub(crate) unsafe fn value_or_try<T, E: From<AccessError>>(
+    word: &SlotWord,
+    kind: &'static Kind,
+    init: impl FnOnce() -> Result<T, E>,
+) -> Result<*mut T, E> {
+    // SAFETY: as for `value_or` and `make`.
+    unsafe {
+        let node = match word.find() {
+            Some(node) => node,
+            None => match claim(word, kind)? {
+                Claim::Ready(node) => node,
+                Claim::New(building) => {
+                    let value = init()?;
+                    node::value::<T>(building.node).write(value);
+                    building.finish()
+                }
+            },
+        };
+        Ok(node::value::<T>(node))
+    }
+}
+
 /// This thread's value of an object, if it is there.
 ///
 /// # Safety
@@ -79,7 +105,7 @@ enum Claim {
     New(Building),
 }
 
-/// A node whose value is being made. Its entry says INITIALIZING; dropped unfinished (the initializer panicked), it leaves
+/// A node whose value is being made. Its entry says INITIALIZING; dropped unfinished (the initializer panicked or failed), it leaves
 /// the entry vacant and nothing behind.
 struct Building {
     node: NonNull<Node>,

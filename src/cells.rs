@@ -18,7 +18,7 @@ macro_rules! set_or_make {
                     $set;
                 }
             }
-            Err(error) => panic_access(error),
+            Err(error) => panic_access("ThreadLocal", error),
         }
     }};
 }

@@ -19,6 +19,8 @@ mod access;
 mod cells;
 #[cfg(all(doctest, feature = "alloc"))]
 mod compile_fail;
+#[cfg(all(doctest, feature = "alloc"))]
+mod compile_fail_per_thread;
 #[cfg(feature = "alloc")]
 mod local;
 #[cfg(feature = "alloc")]

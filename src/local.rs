@@ -228,7 +228,7 @@ impl<T: 'static, F: Fn() -> T> ThreadLocal<T, F> {
         match unsafe { self.value_or(|| (self.init)()) } {
             // SAFETY: a live value of this thread; nobody has it exclusively while `self` is shared.
             Ok(value) => f(unsafe { &*value }),
-            Err(error) => panic_access(error),
+            Err(error) => panic_access("ThreadLocal", error),
         }
     }
 
@@ -281,7 +281,7 @@ impl<T: 'static, F: Fn() -> T> ThreadLocal<T, F> {
     pub fn with_mut<R>(&mut self, f: impl FnOnce(&mut T) -> R) -> R {
         match self.try_with_mut(f) {
             Ok(result) => result,
-            Err(error) => panic_access(error),
+            Err(error) => panic_access("ThreadLocal", error),
         }
     }
 
@@ -309,8 +309,8 @@ impl<T: 'static, F: Fn() -> T> ThreadLocal<T, F> {
 #[cold]
 #[inline(never)]
 #[track_caller]
-pub(crate) fn panic_access(error: AccessError) -> ! {
-    panic!("cannot access a ThreadLocal: {}", error)
+pub(crate) fn panic_access(what: &str, error: AccessError) -> ! {
+    panic!("cannot access a {}: {}", what, error)
 }
 
 impl<T: 'static, F> Drop for ThreadLocal<T, F> {

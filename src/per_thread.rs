@@ -16,12 +16,22 @@ use core::ptr::NonNull;
 ///
 /// Each thread that uses the object works on a value of its own, without a lock. When a thread exits, its value stays, and the
 /// next thread that needs one takes it over as it is: there are never more values than threads alive at once. Who owns the object can look
-/// at all values ([`iter_mut`](Self::iter_mut)), take them out ([`drain`](Self::drain), [`into_iter`](IntoIterator::into_iter)), or drop them.
+/// at all values ([`iter_mut`](Self::iter_mut)), take them out ([`drain`](Self::drain), [`into_iter`](IntoIterator::into_iter)), or drop them;
+/// where `T` is [`Sync`], anyone can look at them while their threads work ([`iter`](Self::iter)).
 ///
 /// With [`ThreadLocal`](crate::ThreadLocal) the values belong to the threads: take that for what is of no use after its thread
 /// (a handle, a cache, a value that is `!Send`), and `PerThread` for what is gathered in the end (counters, partial results, buffers).
 ///
-/// `T` must be [`Send`], because another thread may take it over or destroy it. It need not be `Sync`, and it may borrow.
+/// `T` must be [`Send`], because another thread may take it over or destroy it. It need not be `Sync`, and it may borrow. No
+/// reference to a value leaves the closure of `with`, so a value that was taken over has one user.
+///
+/// # When values are destroyed
+///
+/// With the object, at once, by the thread that drops it; or when they are taken out ([`clear`](Self::clear), [`drain`](Self::drain),
+/// [`remove`](Self::remove)). Not when a thread exits: destructors that run then and use the object find the thread's value still there, or,
+/// after the very last moment, take over one like a new thread. Values of a `static` are not destroyed when the process exits.
+///
+/// On Windows each fiber has a value of its own, which it leaves behind when it is deleted.
 ///
 /// # Examples
 ///
@@ -45,7 +55,7 @@ use core::ptr::NonNull;
 pub struct PerThread<T: Send, F = fn() -> T> {
     word: SlotWord,
     init: F,
-    /// `T` is `Send`, which is all that sharing the object asks of it: one thread at a time has a value. (`for_each`, which
+    /// `T` is `Send`, which is all that sharing the object asks of it: one thread at a time has a value. (`iter`, which
     /// shows values to other threads, asks for `Sync` itself.) Invariant in `T`: values are stored through `&self`, so an object whose
     /// type says `&'static str` must not pass for one of a shorter lifetime, not even behind a shared reference.
     _values: PhantomData<fn(T) -> T>,
@@ -84,9 +94,106 @@ impl<T: Send, F> PerThread<T, F> {
         unsafe { access::existing::<T>(&self.word).map(|value| f(&*value)) }
     }
 
+    /// Calls `f` with this thread's value. If it has none, it takes over one that a thread left behind, or makes one with `init`
+    /// instead of the object's initializer.
+    ///
+    /// # Panics
+    ///
+    /// As for [`with`](Self::with).
+    ///
+    /// ```
+    /// use os_thread_local::PerThread;
+    ///
+    /// let names = PerThread::new(String::new);
+    /// assert_eq!(names.with_or(|| String::from("main"), String::clone), "main");
+    /// assert_eq!(names.with_or(|| String::from("unused"), String::clone), "main");
+    /// ```
+    #[inline]
+    #[track_caller]
+    pub fn with_or<R>(&self, init: impl FnOnce() -> T, f: impl FnOnce(&T) -> R) -> R {
+        // SAFETY: as in `with`.
+        match unsafe { self.value_or(init) } {
+            // SAFETY: as in `with`.
+            Ok(value) => f(unsafe { &*value }),
+            Err(error) => panic_access("PerThread", error),
+        }
+    }
+
+    /// Calls `f` with this thread's value. If it has none, it takes over one that a thread left behind, or makes one with `init`,
+    /// which may fail.
+    ///
+    /// # Errors
+    ///
+    /// What `init` gives; nothing is stored then, and the next access tries again. What [`try_with`](Self::try_with) gives,
+    /// turned into an `E`.
+    ///
+    /// ```
+    /// use os_thread_local::PerThread;
+    /// use std::error::Error;
+    /// use std::fs::File;
+    ///
+    /// let files = PerThread::new(|| unreachable!("made by `with_or_try` only"));
+    /// let missing = files.with_or_try(
+    ///     || File::open("/nonexistent").map_err(Box::<dyn Error>::from),
+    ///     |file| file.metadata().is_ok(),
+    /// );
+    /// assert!(missing.is_err());
+    /// assert!(files.is_empty());
+    /// ```
+    pub fn with_or_try<R, E: From<AccessError>>(
+        &self,
+        init: impl FnOnce() -> Result<T, E>,
+        f: impl FnOnce(&T) -> R,
+    ) -> Result<R, E> {
+        // SAFETY: the word is this object's, and `KIND` is what all its nodes are. Used before this returns, and nobody has
+        // the value exclusively while `self` is shared.
+        unsafe { access::value_or_try(&self.word, Self::KIND, init).map(|value| f(&*value)) }
+    }
+
+    /// Takes this thread's value out, if it has one. Its next access takes over or makes another.
+    ///
+    /// ```
+    /// use os_thread_local::PerThread;
+    ///
+    /// let mut values = PerThread::new(|| vec![1]);
+    /// assert_eq!(values.remove(), None);
+    /// values.with(|_| ());
+    /// assert_eq!(values.remove(), Some(vec![1]));
+    /// assert!(values.is_empty());
+    /// ```
+    pub fn remove(&mut self) -> Option<T> {
+        // SAFETY: the word is this object's.
+        let node = unsafe { access::find(&self.word) }?;
+        // SAFETY: the node is this thread's, and the object is borrowed exclusively. Once it is in no list it is ours.
+        unsafe {
+            REGISTRY.lock().remove(node);
+            Some(node::into_value::<T>(node))
+        }
+    }
+
+    /// Takes what the first use would take: the operating system's key, and the object's slot number. Afterwards only the memory for a
+    /// thread's value can be missing.
+    ///
+    /// # Errors
+    ///
+    /// [`OutOfKeys`](AccessError::OutOfKeys) and [`OutOfMemory`](AccessError::OutOfMemory). A later call tries again.
+    ///
+    /// ```
+    /// use os_thread_local::PerThread;
+    ///
+    /// static COUNTS: PerThread<u64> = PerThread::new(|| 0);
+    ///
+    /// // At start-up, where a failure can still be reported.
+    /// COUNTS.prepare()?;
+    /// # Ok::<(), os_thread_local::AccessError>(())
+    /// ```
+    pub fn prepare(&self) -> Result<(), AccessError> {
+        REGISTRY.assign(&self.word).map(drop)
+    }
+
     /// The number of values: at most as many as there were threads with one at the same time.
     ///
-    /// Other threads may be making values meanwhile. It counts them one by one, with the crate's lock held.
+    /// It counts them one by one, without a lock. Values that other threads make meanwhile may be missed.
     ///
     /// ```
     /// use os_thread_local::PerThread;
@@ -97,7 +204,7 @@ impl<T: Send, F> PerThread<T, F> {
     /// assert_eq!(values.len(), 1);
     /// ```
     pub fn len(&self) -> usize {
-        self.word.number().map_or(0, |number| REGISTRY.lock().nodes(number).1)
+        self.nodes().count()
     }
 
     /// Whether no thread has made a value yet.
@@ -109,12 +216,12 @@ impl<T: Send, F> PerThread<T, F> {
     /// assert!(values.is_empty());
     /// ```
     pub fn is_empty(&self) -> bool {
-        self.first().is_none()
+        self.nodes().next.is_none()
     }
 
-    /// Calls `f` with every value, newest first, while other threads go on using theirs.
+    /// Iterates over all values, newest first, while other threads go on using theirs.
     ///
-    /// Values that are made meanwhile may be missed; none is visited twice. No lock is held while `f` runs.
+    /// Values that are made meanwhile may be missed; none is visited twice. No lock is held, and nobody waits for the iterator.
     ///
     /// ```
     /// use os_thread_local::PerThread;
@@ -127,28 +234,36 @@ impl<T: Send, F> PerThread<T, F> {
     /// }
     ///
     /// fn requests_so_far() -> u64 {
-    ///     let mut sum = 0;
-    ///     REQUESTS.for_each(|n| sum += n.load(Ordering::Relaxed));
-    ///     sum
+    ///     REQUESTS.iter().map(|n| n.load(Ordering::Relaxed)).sum()
     /// }
     ///
     /// on_request();
     /// assert_eq!(requests_so_far(), 1);
     /// ```
-    pub fn for_each(&self, mut f: impl FnMut(&T))
+    pub fn iter(&self) -> Iter<'_, T>
     where
         T: Sync,
     {
-        let mut rest = self.first();
-        while let Some(node) = rest {
-            // SAFETY: a node of this object, which `&self` keeps alive and in the slot's list. Its value was written
-            // before it came into the list, and `T: Sync` lets this thread look at it.
-            unsafe {
-                f(&*node::value::<T>(node));
-                // Not under the lock: only newer nodes are put in front of it, so its own `slot_next` does not change.
-                rest = node.as_ref().slot_next.get();
-            }
-        }
+        Iter { nodes: self.nodes(), _values: PhantomData }
+    }
+
+    /// Calls `f` with every value, newest first, while other threads go on using theirs: [`iter`](Self::iter) as a call.
+    ///
+    /// ```
+    /// use os_thread_local::PerThread;
+    /// use std::sync::Mutex;
+    ///
+    /// let words = PerThread::new(|| Mutex::new(vec!["one", "two"]));
+    /// words.with(|_| ());
+    /// let mut seen = 0;
+    /// words.for_each(|w| seen += w.lock().unwrap().len());
+    /// assert_eq!(seen, 2);
+    /// ```
+    pub fn for_each(&self, f: impl FnMut(&T))
+    where
+        T: Sync,
+    {
+        self.iter().for_each(f)
     }
 
     /// Iterates over all values, exclusively, newest first.
@@ -164,11 +279,8 @@ impl<T: Send, F> PerThread<T, F> {
     /// assert_eq!(values.iter_mut().next(), Some(&mut 2));
     /// ```
     pub fn iter_mut(&mut self) -> IterMut<'_, T> {
-        let (next, len) = match self.word.number() {
-            Some(number) => REGISTRY.lock().nodes(number),
-            None => (None, 0),
-        };
-        IterMut { next, len, _values: PhantomData }
+        let nodes = self.nodes();
+        IterMut { len: nodes.clone().count(), nodes, _values: PhantomData }
     }
 
     /// Takes all values out. What is left when the iterator is dropped is destroyed.
@@ -208,9 +320,17 @@ impl<T: Send, F> PerThread<T, F> {
         IntoIter { len: chain.len(), chain, _values: PhantomData }
     }
 
-    fn first(&self) -> Option<NonNull<Node>> {
-        let number = self.word.number()?;
-        REGISTRY.lock().first(number)
+    /// The nodes there are now, for as long as `self` is borrowed.
+    fn nodes(&self) -> Nodes {
+        Nodes { next: self.word.number().and_then(|number| REGISTRY.lock().first(number)) }
+    }
+
+    /// # Safety
+    /// As for `access::value_or`.
+    #[inline(always)]
+    unsafe fn value_or(&self, init: impl FnOnce() -> T) -> Result<*mut T, AccessError> {
+        // SAFETY: the word is this object's, and `KIND` is what all its nodes are; the rest as the caller promises.
+        unsafe { access::value_or(&self.word, Self::KIND, init) }
     }
 }
 
@@ -250,10 +370,10 @@ impl<T: Send, F: Fn() -> T> PerThread<T, F> {
     #[track_caller]
     pub fn with<R>(&self, f: impl FnOnce(&T) -> R) -> R {
         // SAFETY: used before this returns.
-        match unsafe { self.value() } {
+        match unsafe { self.value_or(|| (self.init)()) } {
             // SAFETY: a live value that is this thread's; nobody has it exclusively while `self` is shared.
             Ok(value) => f(unsafe { &*value }),
-            Err(error) => panic_access(error),
+            Err(error) => panic_access("PerThread", error),
         }
     }
 
@@ -279,7 +399,7 @@ impl<T: Send, F: Fn() -> T> PerThread<T, F> {
     pub fn try_with<R>(&self, f: impl FnOnce(&T) -> R) -> Result<R, AccessError> {
         // SAFETY: used before this returns; a live value that is this thread's, and nobody has it exclusively while `self`
         // is shared.
-        unsafe { self.value().map(|value| f(&*value)) }
+        unsafe { self.value_or(|| (self.init)()).map(|value| f(&*value)) }
     }
 
     /// This thread's value, exclusively; taken over or made if it has none.
@@ -299,15 +419,7 @@ impl<T: Send, F: Fn() -> T> PerThread<T, F> {
     pub fn get_mut(&mut self) -> Result<&mut T, AccessError> {
         // SAFETY: the value is the object's, which is borrowed exclusively for as long as the reference lives, whatever becomes of
         // the thread.
-        unsafe { self.value().map(|value| &mut *value) }
-    }
-
-    /// # Safety
-    /// As for `access::value_or`.
-    #[inline(always)]
-    unsafe fn value(&self) -> Result<*mut T, AccessError> {
-        // SAFETY: the word is this object's, and `KIND` is what all its nodes are; the rest as the caller promises.
-        unsafe { access::value_or(&self.word, Self::KIND, || (self.init)()) }
+        unsafe { self.value_or(|| (self.init)()).map(|value| &mut *value) }
     }
 }
 
@@ -340,12 +452,84 @@ impl<T: Send, F> IntoIterator for PerThread<T, F> {
     }
 }
 
+impl<'a, T: Send + Sync, F> IntoIterator for &'a PerThread<T, F> {
+    type Item = &'a T;
+    type IntoIter = Iter<'a, T>;
+
+    fn into_iter(self) -> Iter<'a, T> {
+        self.iter()
+    }
+}
+
 impl<'a, T: Send, F> IntoIterator for &'a mut PerThread<T, F> {
     type Item = &'a mut T;
     type IntoIter = IterMut<'a, T>;
 
     fn into_iter(self) -> IterMut<'a, T> {
         self.iter_mut()
+    }
+}
+
+/// The nodes of an object from one on, which the object is borrowed for.
+///
+/// No lock: new nodes are put in front of the first, so `slot_next` of those behind it does not change, and the lock under which the
+/// first was read orders what was written before. Nodes leave the list through `&mut` only.
+#[derive(Clone)]
+struct Nodes {
+    next: Option<NonNull<Node>>,
+}
+
+impl Iterator for Nodes {
+    type Item = NonNull<Node>;
+
+    fn next(&mut self) -> Option<NonNull<Node>> {
+        let node = self.next?;
+        // SAFETY: the object is borrowed, so the node is alive and stays in its list.
+        self.next = unsafe { node.as_ref().slot_next.get() };
+        Some(node)
+    }
+}
+
+/// An iterator over the values of a [`PerThread`] while their threads use them; from [`iter`](PerThread::iter).
+///
+/// ```
+/// use os_thread_local::PerThread;
+///
+/// let values = PerThread::new(|| 1);
+/// values.with(|_| ());
+/// assert_eq!(values.iter().count(), 1);
+/// ```
+pub struct Iter<'a, T> {
+    nodes: Nodes,
+    _values: PhantomData<&'a T>,
+}
+
+// SAFETY: it is a number of `&T`.
+unsafe impl<T: Sync> Send for Iter<'_, T> {}
+// SAFETY: as above.
+unsafe impl<T: Sync> Sync for Iter<'_, T> {}
+
+impl<'a, T> Iterator for Iter<'a, T> {
+    type Item = &'a T;
+
+    fn next(&mut self) -> Option<&'a T> {
+        // SAFETY: the value is not destroyed or moved while the object is borrowed, and `T` is `Sync` (`PerThread::iter`), so
+        // that this thread may look at it beside its own.
+        self.nodes.next().map(|node| unsafe { &*node::value::<T>(node) })
+    }
+}
+
+impl<T> FusedIterator for Iter<'_, T> {}
+
+impl<T> Clone for Iter<'_, T> {
+    fn clone(&self) -> Self {
+        Iter { nodes: self.nodes.clone(), _values: PhantomData }
+    }
+}
+
+impl<T> fmt::Debug for Iter<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Iter").finish_non_exhaustive()
     }
 }
 
@@ -359,7 +543,7 @@ impl<'a, T: Send, F> IntoIterator for &'a mut PerThread<T, F> {
 /// assert_eq!(values.iter_mut().len(), 1);
 /// ```
 pub struct IterMut<'a, T> {
-    next: Option<NonNull<Node>>,
+    nodes: Nodes,
     len: usize,
     _values: PhantomData<&'a mut T>,
 }
@@ -373,14 +557,11 @@ impl<'a, T> Iterator for IterMut<'a, T> {
     type Item = &'a mut T;
 
     fn next(&mut self) -> Option<&'a mut T> {
-        let node = self.next?;
+        let node = self.nodes.next()?;
         self.len -= 1;
-        // SAFETY: the object is borrowed exclusively for `'a`, so its nodes stay in the slot's list, in the order they have. Each is
-        // visited once, so the references are to different values.
-        unsafe {
-            self.next = node.as_ref().slot_next.get();
-            Some(&mut *node::value::<T>(node))
-        }
+        // SAFETY: the object is borrowed exclusively for `'a`. Each node is visited once, so the references are to different
+        // values.
+        Some(unsafe { &mut *node::value::<T>(node) })
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

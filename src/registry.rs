@@ -244,18 +244,6 @@ impl Registry {
         self.slot(number).nodes
     }
 
-    /// The newest node of an object, and how many there are.
-    pub(crate) fn nodes(&mut self, number: u32) -> (Option<NonNull<Node>>, usize) {
-        let first = self.first(number);
-        let (mut rest, mut len) = (first, 0);
-        while let Some(node) = rest {
-            len += 1;
-            // SAFETY: nodes in a list are alive.
-            rest = unsafe { node.as_ref().slot_next.get() };
-        }
-        (first, len)
-    }
-
     /// Gives a node that no thread uses to this one.
     ///
     /// # Safety

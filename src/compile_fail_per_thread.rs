@@ -1,0 +1,191 @@
+//! What must not compile with `PerThread`, as in `compile_fail`: each case stands beside one that compiles.
+//!
+//! A value that is not `Send` could be taken over by another thread:
+//!
+//! ```
+//! let _ = os_thread_local::PerThread::new(|| std::sync::Arc::new(1));
+//! ```
+//! ```compile_fail,E0277
+//! let _ = os_thread_local::PerThread::new(|| std::rc::Rc::new(1));
+//! ```
+//!
+//! The initializer runs in every thread:
+//!
+//! ```
+//! fn sync(_: impl Sync) {}
+//! let text = std::sync::Arc::new(String::new());
+//! sync(os_thread_local::PerThread::<usize, _>::from_fn(move || text.len()));
+//! ```
+//! ```compile_fail,E0277
+//! fn sync(_: impl Sync) {}
+//! let text = std::rc::Rc::new(String::new());
+//! sync(os_thread_local::PerThread::<usize, _>::from_fn(move || text.len()));
+//! ```
+//!
+//! Only what is `Sync` can be looked at while its thread uses it:
+//!
+//! ```
+//! let values = os_thread_local::PerThread::new(|| std::sync::Mutex::new(1));
+//! values.for_each(|_| ());
+//! for _ in &values {}
+//! let _ = values.iter();
+//! ```
+//! ```compile_fail,E0277
+//! let values = os_thread_local::PerThread::new(|| std::cell::Cell::new(1));
+//! values.for_each(|_| ());
+//! ```
+//! ```compile_fail,E0277
+//! let values = os_thread_local::PerThread::new(|| std::cell::Cell::new(1));
+//! let _ = values.iter();
+//! ```
+//! ```compile_fail,E0277
+//! let values = os_thread_local::PerThread::new(|| std::cell::Cell::new(1));
+//! for _ in &values {}
+//! ```
+//!
+//! No reference leaves the closure: it could be used after another thread has taken the value over.
+//!
+//! ```
+//! let values = os_thread_local::PerThread::new(|| String::new());
+//! let _ = values.with(|v| v.clone());
+//! let _ = values.with_existing(|v| v.clone());
+//! ```
+//! ```compile_fail
+//! let values = os_thread_local::PerThread::new(|| String::new());
+//! let _ = values.with(|v| v);
+//! ```
+//! ```compile_fail
+//! let values = os_thread_local::PerThread::new(|| String::new());
+//! let _ = values.with_existing(|v| v);
+//! ```
+//! ```compile_fail,E0521
+//! let values = os_thread_local::PerThread::new(|| String::new());
+//! let mut kept = None;
+//! values.with(|v| kept = Some(v));
+//! ```
+//!
+//! What the values borrow outlives the object and the iterators, which destroy values:
+//!
+//! ```
+//! # use os_thread_local::PerThread;
+//! struct Report<'a>(&'a str);
+//! impl Drop for Report<'_> { fn drop(&mut self) { println!("{}", self.0) } }
+//! let text = String::new();
+//! let mut object = PerThread::from_fn(|| Report(&text));
+//! object.with(|_| ());
+//! drop(object.drain());
+//! let _rest = object.into_iter();
+//! ```
+//! ```compile_fail,E0597
+//! # use os_thread_local::PerThread;
+//! struct Report<'a>(&'a str);
+//! impl Drop for Report<'_> { fn drop(&mut self) { println!("{}", self.0) } }
+//! let _object;
+//! let text = String::new();
+//! let text = &text;
+//! let inner = String::new();
+//! _object = PerThread::<Report<'_>, _>::from_fn(move || Report(text));
+//! _object.with_or(|| Report(&inner), |_| ());
+//! ```
+//! ```compile_fail,E0597
+//! # use os_thread_local::PerThread;
+//! struct Report<'a>(&'a str);
+//! impl Drop for Report<'_> { fn drop(&mut self) { println!("{}", self.0) } }
+//! let _rest;
+//! let text = String::new();
+//! let object = PerThread::from_fn(|| Report(&text));
+//! object.with(|_| ());
+//! _rest = object.into_iter();
+//! ```
+//! ```compile_fail,E0597
+//! # use os_thread_local::PerThread;
+//! struct Report<'a>(&'a str);
+//! impl Drop for Report<'_> { fn drop(&mut self) { println!("{}", self.0) } }
+//! fn make(_: &()) -> Report<'static> { Report("") }
+//! let mut object = PerThread::from_fn(|| make(&()));
+//! let _rest;
+//! let text = String::new();
+//! let mut shorter = PerThread::from_fn(|| Report(&text));
+//! shorter.with(|_| ());
+//! object.with(|_| ());
+//! drop(object.drain());
+//! _rest = shorter.drain();
+//! ```
+//!
+//! A value that is `&'static` cannot be replaced by a shorter one:
+//!
+//! ```
+//! # use os_thread_local::PerThread;
+//! let text = String::new();
+//! let mut object: PerThread<&str> = PerThread::new(|| "");
+//! *object.get_mut().unwrap() = &text;
+//! ```
+//! ```compile_fail,E0597
+//! # use os_thread_local::PerThread;
+//! let mut object: PerThread<&'static str> = PerThread::new(|| "");
+//! {
+//!     let text = String::new();
+//!     *object.get_mut().unwrap() = &text;
+//! }
+//! object.with(|_| ());
+//! ```
+//!
+//! An object stores values while it is shared, so it does not pass for one of another type, were it a supertype:
+//!
+//! ```
+//! # use os_thread_local::{PerThread, ThreadLocal};
+//! fn any(_: &str) {}
+//! let object = PerThread::new(|| any as fn(&'static str));
+//! let same: &PerThread<fn(&'static str)> = &object;
+//! let object = ThreadLocal::new(|| any as fn(&'static str));
+//! let same: &ThreadLocal<fn(&'static str)> = &object;
+//! ```
+//! ```compile_fail,E0308
+//! # use os_thread_local::PerThread;
+//! fn any(_: &str) {}
+//! let object = PerThread::new(|| any as for<'a> fn(&'a str));
+//! let same: &PerThread<fn(&'static str)> = &object;
+//! ```
+//! ```compile_fail,E0308
+//! # use os_thread_local::ThreadLocal;
+//! fn any(_: &str) {}
+//! let object = ThreadLocal::new(|| any as for<'a> fn(&'a str));
+//! let same: &ThreadLocal<fn(&'static str)> = &object;
+//! ```
+//!
+//! ```
+//! # use os_thread_local::PerThread;
+//! let text = String::new();
+//! let object: PerThread<&str> = PerThread::new(|| "");
+//! object.with_or(|| &text, |_| ());
+//! ```
+//! ```compile_fail,E0597
+//! # use os_thread_local::PerThread;
+//! let object: PerThread<&'static str> = PerThread::new(|| "");
+//! {
+//!     let text = String::new();
+//!     object.with_or(|| &text, |_| ());
+//! }
+//! object.with(|_| ());
+//! ```
+//!
+//! Exclusive is exclusive:
+//!
+//! ```compile_fail,E0502
+//! let mut object = os_thread_local::PerThread::new(|| 1);
+//! let first = object.get_mut().unwrap();
+//! object.with(|_| ());
+//! *first = 2;
+//! ```
+//! ```compile_fail,E0502
+//! let mut object = os_thread_local::PerThread::new(|| 1);
+//! let mut values = object.iter_mut();
+//! object.with(|_| ());
+//! values.next();
+//! ```
+//! ```compile_fail,E0502
+//! let mut object = os_thread_local::PerThread::new(|| 1);
+//! let mut values = object.iter();
+//! object.clear();
+//! values.next();
+//! ```
