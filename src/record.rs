@@ -2,7 +2,7 @@
 //!
 //! On Windows a record belongs to a fiber, on a custom backend to a task; "thread" stands for all three.
 
-use crate::node::{Chain, Node};
+use crate::node::{Chain, Node, Owner};
 use crate::registry::REGISTRY;
 use crate::slot::SlotWord;
 use crate::AccessError;
@@ -85,8 +85,11 @@ pub(crate) struct Record {
     table_len: AtomicUsize,
     /// Nodes of dropped objects, which only this thread may destroy; linked through `slot_next`. Written under the lock.
     pub(crate) pending: AtomicPtr<Node>,
-    /// The newest node, by slot number: the head of this thread's list. Under the lock.
-    pub(crate) newest: Cell<u32>,
+    /// The newest node that ends with this thread, by slot number: the head of the thread's list. Under the lock.
+    newest: Cell<u32>,
+    /// The newest node that belongs to its object: the head of a list of its own, so that the exit walk finds only what it
+    /// destroys. Under the lock.
+    kept: Cell<u32>,
     /// In the registry's list of exiting records: its marks outlive the nodes. Under the lock.
     pub(crate) exiting: Cell<bool>,
     /// How often the OS key's destructor has seen the record. By the owning thread.
@@ -129,6 +132,7 @@ impl Record {
             table_len: AtomicUsize::new(0),
             pending: AtomicPtr::new(ptr::null_mut()),
             newest: Cell::new(NO_SLOT),
+            kept: Cell::new(NO_SLOT),
             exiting: Cell::new(false),
             rounds: Cell::new(0),
             reclaiming: Cell::new(false),
@@ -144,6 +148,14 @@ impl Record {
         // SAFETY: fresh memory of that layout.
         unsafe { record.as_ptr().write(Record::new()) };
         Some(record)
+    }
+
+    /// The head of one of this thread's two lists. Under the lock.
+    pub(crate) fn newest(&self, owner: Owner) -> &Cell<u32> {
+        match owner {
+            Owner::Thread => &self.newest,
+            Owner::Object => &self.kept,
+        }
     }
 
     /// # Safety
@@ -312,15 +324,20 @@ impl Drop for AbortOnUnwind {
     }
 }
 
+/// The end of a record. Only now the values of objects are left to other threads: until here the thread may have used its own, also
+/// when it is the one that ends the process while others run, from the middle of a closure that has the value.
+///
 /// # Safety
-/// The record is in no root slot and has no values; nobody uses it.
+/// The record is in no root slot and has no values that end with the thread; nobody uses it.
 pub(crate) unsafe fn free(record: NonNull<Record>) {
-    // SAFETY: the record is alive, and nobody finds it once it is out of the list of exiting records.
+    // SAFETY: the record is alive, and nobody finds it once it is out of the list of exiting records and its nodes are
+    // out of its list.
     unsafe {
+        while REGISTRY.lock().leave_kept(record) {}
         REGISTRY.lock().forget(record);
         let (table, len) = {
             let record = record.as_ref();
-            debug_assert_eq!(record.newest.get(), NO_SLOT);
+            debug_assert_eq!((record.newest.get(), record.kept.get()), (NO_SLOT, NO_SLOT));
             debug_assert!(record.pending.load(Relaxed).is_null());
             (record.table.load(Relaxed), record.table_len.load(Relaxed))
         };

@@ -34,6 +34,9 @@ pub(crate) struct Registry {
 // SAFETY: the pointers lead to records and nodes, whose links belong to who holds the lock.
 unsafe impl Send for Registry {}
 
+/// How many nodes a thread takes out of its lists before others get the lock.
+const BATCH: usize = 64;
+
 struct Slot {
     /// The nodes of the object with this number, newest first.
     nodes: Option<NonNull<Node>>,
@@ -189,11 +192,12 @@ impl Registry {
         // SAFETY: as the caller promises; nodes in a list are alive.
         unsafe {
             let (header, thread) = (node.as_ref(), record.as_ref());
-            let older = thread.newest.get();
+            let newest = thread.newest(header.kind.owner);
+            let older = newest.get();
             header.record.set(Some(record));
             header.place.set(Place { in_record: Neighbours { newer: NO_SLOT, older } });
             set_neighbour(thread, older, |neighbours| neighbours.newer = header.number);
-            thread.newest.set(header.number);
+            newest.set(header.number);
             thread.set(header.number, State::Node(node));
         }
     }
@@ -213,7 +217,7 @@ impl Registry {
             let thread = record.as_ref();
             let Neighbours { newer, older } = header.place.get().in_record;
             if newer == NO_SLOT {
-                thread.newest.set(older);
+                thread.newest(header.kind.owner).set(older);
             } else {
                 set_neighbour(thread, newer, |neighbours| neighbours.older = older);
             }
@@ -269,28 +273,17 @@ impl Registry {
     /// # Safety
     /// The record is the calling thread's.
     pub(crate) unsafe fn take_newest(&mut self, record: NonNull<Record>) -> (Chain, bool) {
-        /// Others wait for the lock meanwhile.
-        const BATCH: usize = 64;
         let mut chain = Chain::new();
         // SAFETY: the record is alive; so are the nodes in its list. What is taken out belongs to this thread, which may destroy it.
         unsafe {
             self.remember(record);
             let thread = record.as_ref();
             for _ in 0..BATCH {
-                let newest = thread.entry(thread.newest.get()).and_then(|entry| entry.node());
-                if let Some(node) = newest {
-                    let kind = node.as_ref().kind;
-                    if kind.owner == Owner::Object {
-                        self.unlink_from_record(node, State::Vacant);
-                        let slot = self.slot(node.as_ref().number);
-                        node.as_ref().place.set(Place { next_spare: slot.spare });
-                        slot.spare = Some(node);
-                        continue;
-                    }
+                if let Some(node) = newest(thread, Owner::Thread) {
                     self.unlink_from_record(node, State::Destroyed);
                     self.unlink_from_slot(node);
                     chain.push(node);
-                    if kind.needs_drop() {
+                    if node.as_ref().kind.needs_drop() {
                         return (chain, true);
                     }
                 } else if let Some(node) = self.pop_pending(thread) {
@@ -302,6 +295,27 @@ impl Registry {
             }
         }
         (chain, true)
+    }
+
+    /// For a thread that has ended: makes spare nodes of those that belong to their objects. `true` if there may be more.
+    ///
+    /// # Safety
+    /// The record is alive, and its thread does not use it any more.
+    pub(crate) unsafe fn leave_kept(&mut self, record: NonNull<Record>) -> bool {
+        for _ in 0..BATCH {
+            // SAFETY: the record is alive; so are the nodes in its list. Without a record, `next_spare` is what a node's place is.
+            unsafe {
+                let node = match newest(record.as_ref(), Owner::Object) {
+                    Some(node) => node,
+                    None => return false,
+                };
+                self.unlink_from_record(node, State::Vacant);
+                let slot = self.slot(node.as_ref().number);
+                node.as_ref().place.set(Place { next_spare: slot.spare });
+                slot.spare = Some(node);
+            }
+        }
+        true
     }
 
     /// Takes one of the nodes that dropped objects left to a thread.
@@ -418,6 +432,11 @@ impl Registry {
             }
         }
     }
+}
+
+/// The head of one of the record's lists.
+fn newest(record: &Record, owner: Owner) -> Option<NonNull<Node>> {
+    record.entry(record.newest(owner).get()).and_then(|entry| entry.node())
 }
 
 /// # Safety
