@@ -189,7 +189,8 @@ fn new_record(key: sys::Key, exit_list: bool) -> Result<NonNull<Record>, AccessE
 ///
 /// Where the OS calls it in rounds (POSIX), the record is put back first and stays for one round at the least, so that
 /// the destructors of other libraries that use our objects find it, with its marks. It is freed in the first round after that
-/// which finds nothing to do, and not later: sanitizers take their own state down in the last one.
+/// which finds nothing to do, and not later: sanitizers take their own state down in the last one. Where each round has found
+/// something, the last one frees it: nobody would come back for it.
 unsafe extern "system" fn on_key_destructor(value: *mut c_void) {
     let record = match NonNull::new(value.cast::<Record>()) {
         Some(record) if !record::is_mark(record) => record,
@@ -219,7 +220,7 @@ unsafe extern "system" fn on_key_destructor(value: *mut c_void) {
         record.as_ref().rounds.set(rounds);
         (record::destroy_values(record), rounds)
     };
-    if sys::DESTRUCTOR_REPEATS && (found || rounds == 1) {
+    if sys::DESTRUCTOR_REPEATS && rounds < ROUNDS && (found || rounds == 1) {
         return;
     }
     if ours {
@@ -240,6 +241,9 @@ unsafe extern "system" fn on_key_destructor(value: *mut c_void) {
         unsafe { sys::set(key, last.cast()) };
     }
 }
+
+/// PTHREAD_DESTRUCTOR_ITERATIONS: what POSIX asks for, and what every system has.
+const ROUNDS: u32 = 4;
 
 /// The second hook: the thread-exit list. It destroys values while C++'s and std's thread-locals live; the record stays
 /// for the key's destructor, with the marks that say what is destroyed.

@@ -1,0 +1,117 @@
+//! Destructors of other libraries' keys that use our objects in every round: no memory is left behind.
+//! A process of its own, because the order of keys matters: one test.
+
+#![cfg(all(feature = "alloc", unix))]
+
+mod common;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::ffi::c_void;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+use common::{in_thread, Census, Counted};
+use os_thread_local::key::StaticKey;
+use os_thread_local::{AccessError, ThreadLocal};
+
+struct Counting;
+
+static LIVE: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: hands everything on to the system's allocator, and counts.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        LIVE.fetch_add(layout.size(), SeqCst);
+        // SAFETY: as our caller promises.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, p: *mut u8, layout: Layout) {
+        LIVE.fetch_sub(layout.size(), SeqCst);
+        // SAFETY: as our caller promises.
+        unsafe { System.dealloc(p, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+static OLD: ThreadLocal<Counted> = ThreadLocal::new(count);
+static FRESH: [ThreadLocal<Counted>; 8] = {
+    #[allow(clippy::declare_interior_mutable_const)] // it is meant to be copied
+    const ONE: ThreadLocal<Counted> = ThreadLocal::new(count);
+    [ONE; 8]
+};
+static CALLS: AtomicUsize = AtomicUsize::new(0);
+
+fn census() -> &'static Census {
+    static CENSUS: once_cell::sync::Lazy<Census> = once_cell::sync::Lazy::new(Census::new);
+    &CENSUS
+}
+
+fn count() -> Counted {
+    census().count()
+}
+
+// SAFETY: the destructors take any word.
+static BEFORE: StaticKey = unsafe { StaticKey::with_destructor(before) };
+// SAFETY: as above.
+static AFTER: StaticKey = unsafe { StaticKey::with_destructor(after) };
+
+/// What both destructors do in their `round`, counted down: use what the thread has used, use something
+/// new, and ask to be called again. POSIX promises four rounds; what is made in the last one after our own
+/// destructor nobody could destroy, so they use three.
+fn round(key: &StaticKey, round: *mut c_void, fresh: usize) {
+    CALLS.fetch_add(1, SeqCst);
+    let round = round as usize;
+    for object in [&OLD, &FRESH[fresh + round]] {
+        match object.try_with(|_| ()) {
+            Ok(()) | Err(AccessError::Destroyed) => (),
+            Err(error) => panic!("{}", error),
+        }
+    }
+    if round > 1 {
+        key.set(word(round - 1)).unwrap();
+    }
+}
+
+fn word(n: usize) -> *mut c_void {
+    std::ptr::null_mut::<u8>().wrapping_add(n).cast()
+}
+
+unsafe extern "system" fn before(value: *mut c_void) {
+    round(&BEFORE, value, 0);
+}
+
+unsafe extern "system" fn after(value: *mut c_void) {
+    round(&AFTER, value, 4);
+}
+
+#[test]
+fn they_get_a_value_or_destroyed_and_nothing_is_lost() {
+    // The crate's key is the one between these two.
+    BEFORE.set(word(1)).unwrap();
+    BEFORE.set(word(0)).unwrap();
+    OLD.prepare().unwrap();
+    AFTER.set(word(1)).unwrap();
+    AFTER.set(word(0)).unwrap();
+
+    let run = || {
+        in_thread(|| {
+            OLD.with(|_| ());
+            BEFORE.set(word(3)).unwrap();
+            AFTER.set(word(3)).unwrap();
+        });
+        assert_eq!(census().built(), census().dropped());
+    };
+    run();
+    assert_eq!(CALLS.load(SeqCst), 6, "two destructors, three rounds");
+    assert!(census().built() >= 7, "{}", census().built());
+    assert_eq!(census().strayed(), 0);
+
+    let before = LIVE.load(SeqCst);
+    for _ in 0..50 {
+        run();
+    }
+    let left = LIVE.load(SeqCst) as isize - before as isize;
+    assert!(left < 4_096, "{} bytes", left);
+}
