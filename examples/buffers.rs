@@ -1,0 +1,58 @@
+//! A pool of buffers without a lock: each thread has one, and leaves it to the next thread when it ends.
+//!
+//! Run it with `cargo run --example buffers`.
+
+use std::cell::RefCell;
+use std::fmt::Write;
+use std::thread;
+
+use os_thread_local::PerThread;
+
+const AT_ONCE: usize = 3;
+const ROUNDS: usize = 20;
+
+/// Renders pages. Each needs a large buffer for a moment.
+struct Renderer {
+    buffers: PerThread<RefCell<String>>,
+}
+
+impl Renderer {
+    fn new() -> Self {
+        Renderer { buffers: PerThread::new(|| RefCell::new(String::with_capacity(64 * 1024))) }
+    }
+
+    /// The length of a page.
+    fn render(&self, page: usize) -> usize {
+        self.buffers.with(|buffer| {
+            // As its last user left it: this thread, or one that has ended. Its memory is there already.
+            let mut buffer = buffer.borrow_mut();
+            buffer.clear();
+            for line in 0..page {
+                writeln!(buffer, "page {page}, line {line}").unwrap();
+            }
+            buffer.len()
+        })
+    }
+}
+
+fn main() {
+    let renderer = Renderer::new();
+    let mut bytes = 0;
+
+    // A thread for each page, a few at a time.
+    for round in 0..ROUNDS {
+        bytes += thread::scope(|s| {
+            let renderer = &renderer;
+            let pages: Vec<_> =
+                (0..AT_ONCE).map(|n| s.spawn(move || renderer.render(10 * round + n))).collect();
+            pages.into_iter().map(|page| page.join().unwrap()).sum::<usize>()
+        });
+    }
+    println!("{} pages, a thread each: {bytes} bytes", ROUNDS * AT_ONCE);
+
+    assert!(renderer.buffers.len() <= AT_ONCE);
+    println!("{AT_ONCE} buffers were enough");
+
+    // All buffers are freed here, by this thread, at once.
+    drop(renderer);
+}
