@@ -17,6 +17,12 @@ pub(crate) type Key = u32;
 
 /// FLS_OUT_OF_INDEXES
 const OUT_OF_INDEXES: u32 = u32::MAX;
+/// GET_MODULE_HANDLE_EX_FLAG_PIN
+#[cfg(feature = "alloc")]
+const PIN: u32 = 1;
+/// GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS
+#[cfg(feature = "alloc")]
+const FROM_ADDRESS: u32 = 4;
 
 #[link(name = "kernel32")]
 extern "system" {
@@ -120,8 +126,6 @@ pub(crate) fn other_threads_were_killed() -> bool {
 /// DLL this code is in must not be unloaded: the callback would be gone.
 #[cfg(feature = "alloc")]
 pub(crate) fn install_hooks(hooks: &'static Hooks) {
-    const PIN: u32 = 1; // GET_MODULE_HANDLE_EX_FLAG_PIN
-    const FROM_ADDRESS: u32 = 4; // GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS
     let mut module = ptr::null_mut();
     let ntdll: [u16; 6] = [b'n', b't', b'd', b'l', b'l', 0].map(u16::from);
     keeping_last_error(|| {
@@ -141,3 +145,7 @@ pub(crate) fn install_hooks(hooks: &'static Hooks) {
 /// There is no list of the kind: the callback is all.
 #[cfg(feature = "alloc")]
 pub(crate) fn at_thread_exit(_: &'static Hooks) {}
+
+#[cfg(feature = "ffi-check")] // compares every binding above with windows-sys's: see ci/check-types
+#[path = "../../ci/ffi-check/src/fls.rs"]
+mod ffi_check;

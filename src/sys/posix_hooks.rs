@@ -152,9 +152,9 @@ mod loader {
     #[repr(C)]
     pub(super) struct DlInfo {
         pub(super) file_name: *const u8,
-        base: *mut c_void,
-        symbol_name: *const u8,
-        symbol_address: *mut c_void,
+        pub(super) base: *mut c_void,
+        pub(super) symbol_name: *const u8,
+        pub(super) symbol_address: *mut c_void,
     }
 
     extern "C" {
@@ -164,7 +164,7 @@ mod loader {
     }
 
     /// The handle that searches every loaded library; a small integer dressed as a pointer.
-    pub(super) fn rtld_default() -> *mut c_void {
+    pub(super) const RTLD_DEFAULT: *mut c_void = {
         if cfg!(any(
             target_vendor = "apple",
             target_os = "dragonfly",
@@ -179,7 +179,7 @@ mod loader {
         } else {
             ptr::null_mut()
         }
-    }
+    };
 
     /// RTLD_LAZY: 1 in all of them.
     pub(super) const RTLD_LAZY: i32 = 1;
@@ -207,7 +207,7 @@ mod loader {
     pub(super) fn find_thread_exit_list() -> *mut c_void {
         let name = b"__cxa_thread_atexit_impl\0";
         // SAFETY: the name ends with a zero; the handle is the one for "everywhere".
-        unsafe { dlsym(rtld_default(), name.as_ptr()) }
+        unsafe { dlsym(RTLD_DEFAULT, name.as_ptr()) }
     }
 
     /// Takes a handle of the library that holds this code, and keeps it. In an executable there is nothing to take
@@ -252,9 +252,9 @@ mod process {
     type Thread = usize;
 
     extern "C" {
-        fn pthread_self() -> Thread;
-        fn atexit(run: extern "C" fn()) -> i32;
-        fn pthread_atfork(
+        pub(super) fn pthread_self() -> Thread;
+        pub(super) fn atexit(run: extern "C" fn()) -> i32;
+        pub(super) fn pthread_atfork(
             prepare: Option<Handler>,
             parent: Option<Handler>,
             child: Option<Handler>,
@@ -278,3 +278,7 @@ mod process {
         unsafe { pthread_self() as usize }
     }
 }
+
+#[cfg(feature = "ffi-check")] // compares every binding above with the libc crate's: see ci/check-types
+#[path = "../../ci/ffi-check/src/posix_hooks.rs"]
+mod ffi_check;

@@ -114,3 +114,7 @@ pub(crate) fn yield_now() {
 pub(crate) fn other_threads_were_killed() -> bool {
     false
 }
+
+#[cfg(feature = "ffi-check")] // compares every binding above with the libc crate's: see ci/check-types
+#[path = "../../ci/ffi-check/src/pthread.rs"]
+mod ffi_check;

@@ -1,0 +1,54 @@
+//! Child of `src/sys/posix_hooks.rs`. What a system does not use of it is compared as well, if the libc crate has it; but
+//! for numbers, which are only right where they are used.
+
+use super::{loader, process};
+use crate::same_function;
+use core::mem::{align_of, offset_of, size_of};
+
+#[cfg(not(feature = "without-dlsym"))]
+same_function!(loader::dlsym, libc::dlsym, "C", (_, _));
+#[cfg(not(feature = "without-dladdr"))]
+same_function!(loader::dladdr, libc::dladdr, "C", (_, _));
+#[cfg(not(feature = "without-dlopen"))]
+same_function!(loader::dlopen, libc::dlopen, "C", (_, _));
+#[cfg(not(feature = "without-atexit"))]
+same_function!(process::atexit, libc::atexit, "C", (_));
+#[cfg(not(feature = "without-pthread_atfork"))]
+same_function!(process::pthread_atfork, libc::pthread_atfork, "C", (_, _, _));
+
+// `pthread_t` is an integer to us, and a pointer to some systems.
+#[cfg(not(feature = "without-pthread_self"))]
+const _: () = assert!(crate::abi::same_word(
+    crate::abi::of(process::pthread_self as unsafe extern "C" fn() -> _).result,
+    crate::abi::of(libc::pthread_self as unsafe extern "C" fn() -> _).result,
+));
+
+#[cfg(not(feature = "without-Dl_info"))]
+const _: () = {
+    use libc::Dl_info as Theirs;
+    use loader::DlInfo as Ours;
+    assert!(size_of::<Ours>() == size_of::<Theirs>());
+    assert!(align_of::<Ours>() == align_of::<Theirs>());
+    assert!(offset_of!(Ours, file_name) == offset_of!(Theirs, dli_fname));
+    assert!(offset_of!(Ours, base) == offset_of!(Theirs, dli_fbase));
+    assert!(offset_of!(Ours, symbol_name) == offset_of!(Theirs, dli_sname));
+    assert!(offset_of!(Ours, symbol_address) == offset_of!(Theirs, dli_saddr));
+};
+
+#[cfg(not(feature = "without-RTLD_LAZY"))]
+const _: () = assert!(loader::RTLD_LAZY == libc::RTLD_LAZY);
+#[cfg(not(feature = "without-RTLD_NOLOAD"))]
+const _: () = assert!(loader::RTLD_NOLOAD == libc::RTLD_NOLOAD);
+#[cfg(not(feature = "without-RTLD_DEFAULT"))]
+const _: () = {
+    // Both are small integers dressed as pointers.
+    // SAFETY: of one size; a pointer without an address has bytes like any integer, or this does not compile.
+    #[allow(unknown_lints, ptr_to_integer_transmute_in_consts, clippy::useless_transmute)]
+    let (ours, theirs) = unsafe {
+        (
+            core::mem::transmute::<*mut core::ffi::c_void, usize>(loader::RTLD_DEFAULT),
+            core::mem::transmute::<*mut core::ffi::c_void, usize>(libc::RTLD_DEFAULT),
+        )
+    };
+    assert!(ours == theirs);
+};
