@@ -1,0 +1,54 @@
+//! A destructor that panics while its thread exits ends the process, with a message that names the crate.
+
+mod children;
+
+use os_thread_local::ThreadLocal;
+use std::thread;
+
+struct Panics;
+
+impl Drop for Panics {
+    fn drop(&mut self) {
+        panic!("the destructor's own words");
+    }
+}
+
+static STATIC: ThreadLocal<Panics> = ThreadLocal::new(|| Panics);
+
+// Without the harness: it would catch what a child says.
+fn main() {
+    match children::case().as_deref() {
+        Some("thread") => {
+            let _ = thread::spawn(|| STATIC.with(|_| ())).join();
+            println!("the process goes on");
+        }
+        Some("main") => STATIC.with(|_| ()),
+        Some("left") => {
+            let object = ThreadLocal::new(|| Panics);
+            thread::spawn(move || {
+                object.with(|_| ());
+                thread::spawn(move || drop(object)).join().unwrap();
+            })
+            .join()
+            .unwrap();
+            println!("the process goes on");
+        }
+        _ => {
+            for case in ["thread", "main", "left"] {
+                let output = children::run(case);
+                let complained = children::complained(&output);
+                assert!(!output.status.success(), "{}: {:?}", case, output);
+                assert!(complained.contains("the destructor's own words"), "{}", complained);
+                assert!(complained.contains("os-thread-local: "), "{}", complained);
+                assert_eq!(children::printed(&output), "", "{}", case);
+                // Aborted, and not crashed: no signal but SIGABRT.
+                #[cfg(unix)]
+                {
+                    use std::os::unix::process::ExitStatusExt;
+                    assert_eq!(output.status.signal(), Some(6), "{}: {:?}", case, output);
+                }
+            }
+            println!("drop_panics: ok");
+        }
+    }
+}

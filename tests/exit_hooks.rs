@@ -1,0 +1,150 @@
+//! What a destructor may do while its thread exits: print, ask for the current thread, use std's thread-locals.
+//!
+//! Where the C library has a thread-exit list all of it works, if std's thread-local was made before the thread first used
+//! the crate. With the key's destructor alone (musl, Windows; `--cfg os_thread_local_no_exit_list`) it depends on
+//! the system, and nothing more is promised than that values are destroyed and nothing crashes. `ci/hooks` runs both.
+
+mod common;
+
+use common::{Census, Counted, OnDrop};
+use os_thread_local::ThreadLocal;
+use std::cell::{Cell, RefCell};
+use std::sync::mpsc::{channel, Sender};
+use std::thread;
+
+/// The system has a thread-exit list, and the crate uses it.
+const EXIT_LIST: bool = cfg!(all(
+    not(os_thread_local_no_exit_list),
+    not(miri),
+    any(
+        all(target_os = "linux", target_env = "gnu"),
+        target_os = "android",
+        target_os = "freebsd",
+        target_vendor = "apple"
+    )
+));
+
+std::thread_local! {
+    static STD: RefCell<Option<OnDrop<Box<dyn FnMut()>>>> = RefCell::new(None);
+    static STD_VALUE: Cell<u32> = Cell::new(0);
+}
+
+static OURS: ThreadLocal<RefCell<Option<OnDrop<Box<dyn FnMut()>>>>> =
+    ThreadLocal::new(|| RefCell::new(None));
+static COUNTED: ThreadLocal<RefCell<Option<Counted>>> = ThreadLocal::new(|| RefCell::new(None));
+
+#[derive(Debug, PartialEq)]
+enum Event {
+    Name(Option<String>),
+    /// What std's thread-local held, if it was there.
+    Std(Option<u32>),
+    StdDestroyed,
+}
+
+fn on_drop(f: impl FnMut() + 'static) -> OnDrop<Box<dyn FnMut()>> {
+    OnDrop(Box::new(f))
+}
+
+/// Makes a value of std's that says when it is destroyed.
+fn use_std(log: &Sender<Event>) {
+    let log = log.clone();
+    STD_VALUE.with(|v| v.set(7));
+    STD.with(|std| {
+        *std.borrow_mut() = Some(on_drop(move || log.send(Event::StdDestroyed).unwrap()))
+    });
+}
+
+/// Makes a value of ours that looks at everything when it is destroyed.
+fn use_ours(log: &Sender<Event>) {
+    let log = log.clone();
+    let drop = on_drop(move || {
+        println!("printed in a destructor");
+        eprintln!("and so is this");
+        // With the key's destructor alone, a std without a current thread any more may panic here.
+        if EXIT_LIST {
+            let name = thread::current().name().map(String::from);
+            log.send(Event::Name(name)).unwrap();
+        }
+        log.send(Event::Std(STD.try_with(|_| STD_VALUE.with(Cell::get)).ok())).unwrap();
+    });
+    OURS.with(|ours| *ours.borrow_mut() = Some(drop));
+}
+
+fn events(name: &str, f: impl FnOnce(&Sender<Event>) + Send + 'static) -> Vec<Event> {
+    let (log, events) = channel();
+    let census = Census::new();
+    let c = census.clone();
+    thread::Builder::new()
+        .name(name.into())
+        .spawn(move || {
+            f(&log);
+            COUNTED.with(|v| *v.borrow_mut() = Some(c.count()));
+        })
+        .unwrap()
+        .join()
+        .unwrap();
+    assert_eq!((census.built(), census.dropped(), census.strayed()), (1, 1, 0));
+    events.iter().collect()
+}
+
+fn named(name: &str) -> Event {
+    Event::Name(Some(name.into()))
+}
+
+#[test]
+fn stds_thread_locals_that_were_first_outlive_ours() {
+    let events = events("first", |log| {
+        use_std(log);
+        use_ours(log);
+    });
+    if EXIT_LIST {
+        assert_eq!(events, [named("first"), Event::Std(Some(7)), Event::StdDestroyed]);
+    } else {
+        assert_eq!(events.len(), 2);
+        assert!(events.contains(&Event::StdDestroyed));
+    }
+}
+
+#[test]
+fn stds_thread_locals_that_came_later_may_be_gone() {
+    let events = events("later", |log| {
+        use_ours(log);
+        use_std(log);
+    });
+    if EXIT_LIST {
+        assert_eq!(events, [Event::StdDestroyed, named("later"), Event::Std(None)]);
+    } else {
+        assert_eq!(events.len(), 2);
+    }
+}
+
+/// The first use of all in a thread is in the destructor of std's.
+#[test]
+fn the_destructor_of_stds_is_the_first_to_use_ours() {
+    let events = events("late", |log| {
+        let l = log.clone();
+        STD_VALUE.with(|v| v.set(8));
+        STD.with(|std| *std.borrow_mut() = Some(on_drop(move || use_ours(&l))));
+    });
+    assert_eq!(events.last(), Some(&Event::Std(None)));
+}
+
+/// A value of ours that std's destructor makes after ours have been destroyed is destroyed, too.
+#[test]
+fn what_stds_destructors_make_afterwards() {
+    let census = Census::new();
+    let c = census.clone();
+    static LATE: ThreadLocal<RefCell<Option<Counted>>> = ThreadLocal::new(|| RefCell::new(None));
+    let got = events("afterwards", move |log| {
+        let l = log.clone();
+        STD.with(|std| {
+            *std.borrow_mut() = Some(on_drop(move || {
+                LATE.with(|late| *late.borrow_mut() = Some(c.count()));
+                l.send(Event::StdDestroyed).unwrap();
+            }))
+        });
+        OURS.with(|_| ());
+    });
+    assert_eq!(got, [Event::StdDestroyed]);
+    assert_eq!((census.built(), census.dropped(), census.strayed()), (1, 1, 0));
+}

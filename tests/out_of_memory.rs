@@ -1,0 +1,189 @@
+//! Each allocation fails once: the call says so, leaves nothing behind, and works when it is called again.
+
+// Without the harness, so that nobody else allocates.
+
+mod common;
+
+use common::{this_thread, Census};
+use os_thread_local::{AccessError, PerThread, ThreadLocal};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering::SeqCst};
+use std::thread;
+
+struct Failing;
+
+const NEVER: usize = usize::MAX;
+/// The thread whose allocations may fail, and how many it has before one does.
+static THREAD: AtomicUsize = AtomicUsize::new(0);
+static LEFT: AtomicUsize = AtomicUsize::new(NEVER);
+static FAILED: AtomicUsize = AtomicUsize::new(0);
+static LIVE: AtomicIsize = AtomicIsize::new(0);
+
+fn fails() -> bool {
+    if THREAD.load(SeqCst) != this_thread() {
+        return false;
+    }
+    match LEFT.load(SeqCst) {
+        NEVER => false,
+        0 => {
+            LEFT.store(NEVER, SeqCst);
+            FAILED.fetch_add(1, SeqCst);
+            true
+        }
+        left => {
+            LEFT.store(left - 1, SeqCst);
+            false
+        }
+    }
+}
+
+// SAFETY: the system's allocator does the work, when there is any.
+unsafe impl GlobalAlloc for Failing {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if fails() {
+            return std::ptr::null_mut();
+        }
+        LIVE.fetch_add(layout.size() as isize, SeqCst);
+        // SAFETY: as the caller promises.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        LIVE.fetch_sub(layout.size() as isize, SeqCst);
+        // SAFETY: as the caller promises.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Failing = Failing;
+
+/// Calls `f` with one allocation after another failing, until it needs no more. How many failed.
+fn sweep<R: PartialEq + std::fmt::Debug>(
+    expected: R,
+    mut f: impl FnMut() -> Result<R, AccessError>,
+) -> usize {
+    THREAD.store(this_thread(), SeqCst);
+    for n in 0.. {
+        let failed = FAILED.load(SeqCst);
+        LEFT.store(n, SeqCst);
+        let result = f();
+        LEFT.store(NEVER, SeqCst);
+        if FAILED.load(SeqCst) == failed {
+            THREAD.store(0, SeqCst);
+            assert_eq!(result, Ok(expected));
+            return n;
+        }
+        assert_eq!(result, Err(AccessError::OutOfMemory), "allocation {}", n);
+    }
+    unreachable!()
+}
+
+/// A thread of its own for each `n`: a call fails there at the n-th allocation, and is then made again. Returns when there are
+/// no more to fail.
+fn sweep_threads(f: impl Fn() -> Result<u32, AccessError> + Copy + Send + 'static) -> usize {
+    for n in 0.. {
+        let failed = thread::spawn(move || {
+            THREAD.store(this_thread(), SeqCst);
+            let failed = FAILED.load(SeqCst);
+            LEFT.store(n, SeqCst);
+            let result = f();
+            LEFT.store(NEVER, SeqCst);
+            THREAD.store(0, SeqCst);
+            let failed = FAILED.load(SeqCst) != failed;
+            assert_eq!(result, if failed { Err(AccessError::OutOfMemory) } else { Ok(7) });
+            assert_eq!(f(), Ok(7), "again, after allocation {}", n);
+            failed
+        })
+        .join()
+        .unwrap();
+        if !failed {
+            return n;
+        }
+    }
+    unreachable!()
+}
+
+static STATIC: ThreadLocal<Box<u32>> = ThreadLocal::new(kept);
+static VALUES: PerThread<u32> = PerThread::new(|| 7);
+
+/// A box made when nothing fails: an initializer's own allocation is its own business, and aborts.
+fn kept() -> Box<u32> {
+    let left = LEFT.swap(NEVER, SeqCst);
+    let kept = Box::new(7);
+    LEFT.store(left, SeqCst);
+    kept
+}
+
+fn main() {
+    // The very first use of all: the record, the registry's three vectors, then the node (what succeeded stays, so
+    // one of the vectors fails with the node still to come).
+    let first = sweep(7, || STATIC.try_with(|v| **v));
+    assert_eq!(first, 4);
+
+    // The registry grows: each step leaves what there was, to the byte.
+    let mut objects = vec![];
+    objects.reserve(1000);
+    let mut grown = 0;
+    for n in 0..300 {
+        let object = ThreadLocal::from_fn(move || n);
+        let before = LIVE.load(SeqCst);
+        THREAD.store(this_thread(), SeqCst);
+        for allocation in 0.. {
+            LEFT.store(allocation, SeqCst);
+            let result = object.prepare();
+            if LEFT.swap(NEVER, SeqCst) != NEVER {
+                assert_eq!(result, Ok(()));
+                break;
+            }
+            assert_eq!(result, Err(AccessError::OutOfMemory));
+            assert_eq!(LIVE.load(SeqCst), before, "allocation {} of object {}", allocation, n);
+            grown += 1;
+        }
+        THREAD.store(0, SeqCst);
+        objects.push(object);
+    }
+    // 64, 128, 256, 512 numbers: the first was there.
+    assert_eq!(grown, 9);
+
+    // A table and a node, of an object far beyond the inline entries.
+    let census = Census::new();
+    let c = census.clone();
+    let object = ThreadLocal::from_fn(move || {
+        let left = LEFT.swap(NEVER, SeqCst);
+        let counted = c.count();
+        LEFT.store(left, SeqCst);
+        counted
+    });
+    let before = LIVE.load(SeqCst);
+    assert_eq!(sweep((), || object.try_with(|_| ())), 2);
+    assert_eq!((census.built(), census.dropped()), (1, 0));
+    drop(object);
+    assert_eq!((census.built(), census.dropped()), (1, 1));
+    assert!(LIVE.load(SeqCst) - before < 512 * 16, "the table stays, and nothing else");
+
+    // First uses in threads of their own: nothing is left of them, whichever allocation failed.
+    let mut left = vec![];
+    left.reserve(10);
+    for _ in 0..4 {
+        let before = LIVE.load(SeqCst);
+        // A record and a node.
+        assert_eq!(sweep_threads(|| STATIC.try_with(|v| **v)), 2);
+        left.push(LIVE.load(SeqCst) - before);
+    }
+    assert_eq!(left[1..], [0, 0, 0], "bytes left behind");
+    // A record, and a table, since the number is a high one. The value that the first thread made is adopted by the later ones.
+    assert_eq!(sweep_threads(|| VALUES.try_with(|v| *v)), 2);
+
+    // Everything else gives no error for want of memory, because it allocates nothing.
+    THREAD.store(this_thread(), SeqCst);
+    LEFT.store(0, SeqCst);
+    let mut object = ThreadLocal::new(|| 7);
+    assert_eq!(object.with_existing(|_| ()), None);
+    assert_eq!(object.remove(), None);
+    os_thread_local::reclaim();
+    drop(object);
+    drop(objects);
+    assert_eq!(LEFT.swap(NEVER, SeqCst), 0);
+    println!("out_of_memory: {} allocations failed", FAILED.load(SeqCst));
+}
