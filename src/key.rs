@@ -301,3 +301,18 @@ impl fmt::Debug for StaticKey {
         f.debug_struct("StaticKey").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_loser_of_a_race_takes_the_winners_key_and_deletes_its_own() {
+        let key = StaticKey::new();
+        let winner = key.create().unwrap();
+        // More often than a system has keys.
+        for _ in 0..10_000 {
+            assert_eq!(key.create(), Ok(winner));
+        }
+    }
+}

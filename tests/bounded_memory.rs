@@ -4,6 +4,7 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{mpsc, Arc};
 use std::thread;
@@ -52,6 +53,7 @@ fn memory() {
     a_thread_that_only_sees_short_lived_objects();
     reclaim_gives_back();
     removed_values();
+    initializers_that_panic();
 }
 
 fn a_value_costs_at_most_48_bytes() {
@@ -218,5 +220,20 @@ fn removed_values() {
             drop(object.remove().unwrap());
         }
     });
+    assert_eq!(left, 0);
+}
+
+fn initializers_that_panic() {
+    let object = ThreadLocal::new(|| -> [u64; 16] { panic!("planned") });
+    // The harness keeps what is printed, and that takes memory.
+    let hook = panic::take_hook();
+    panic::set_hook(Box::new(|_| ()));
+    let left = left_by(|| {
+        for _ in 0..1_000 {
+            let access = AssertUnwindSafe(|| object.with(|_| ()));
+            assert!(panic::catch_unwind(access).is_err());
+        }
+    });
+    panic::set_hook(hook);
     assert_eq!(left, 0);
 }
