@@ -122,8 +122,7 @@ fn main() {
     assert_eq!(first, 4);
 
     // The registry grows: each step leaves what there was, to the byte.
-    let mut objects = vec![];
-    objects.reserve(1000);
+    let mut objects = Vec::with_capacity(1000);
     let mut grown = 0;
     for n in 0..300 {
         let object = ThreadLocal::from_fn(move || n);
@@ -163,8 +162,7 @@ fn main() {
     assert!(LIVE.load(SeqCst) - before < 512 * 16, "the table stays, and nothing else");
 
     // First uses in threads of their own: nothing is left of them, whichever allocation failed.
-    let mut left = vec![];
-    left.reserve(10);
+    let mut left = Vec::with_capacity(10);
     for _ in 0..4 {
         let before = LIVE.load(SeqCst);
         // A record and a node.

@@ -1,0 +1,664 @@
+//! A random program for the crate, and beside it a simple model that knows what must happen, to the order of events.
+//!
+//! The program runs on several threads, one operation at a time, so that its outcome is certain: objects are made, dropped and moved, threads
+//! come and go, values are used, removed and reclaimed, and what initializers and destructors do (use or drop
+//! another object, panic) is drawn as well. Every value logs its birth and its death; the model writes the log that it
+//! expects. A value that is never destroyed, or twice, or by the wrong thread, or too early, is a difference.
+
+use os_thread_local::{reclaim, AccessError, PerThread, ThreadLocal};
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::fmt;
+use std::marker::PhantomData;
+use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
+use std::sync::mpsc::{channel, Receiver, Sender};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+
+/// Where the choices come from: random numbers, or a fuzzer's bytes.
+pub trait Choices {
+    /// Below `n`.
+    fn below(&mut self, n: usize) -> usize;
+    /// There is nothing left to choose from.
+    fn is_over(&self) -> bool {
+        false
+    }
+}
+
+/// What there is at a time.
+const OBJECTS: usize = 48;
+const THREADS: usize = 4;
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Act {
+    Nothing,
+    Use(usize),
+    Drop(usize),
+    Panic,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Plan {
+    /// A value belongs to its thread (`ThreadLocal`), or to the object (`PerThread`).
+    per_thread: bool,
+    init: Act,
+    drop: Act,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Op {
+    Make(usize, Plan),
+    Drop(usize),
+    Use(usize),
+    Look(usize),
+    Remove(usize),
+    Move(usize),
+    Count(usize),
+    Drain(usize),
+    Reclaim,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Event {
+    /// A value is born: its object, and the thread.
+    Born(usize, usize),
+    Died(usize, usize),
+    /// How often the value has been used.
+    Used(usize, u32),
+    Refused(usize, AccessError),
+    Panicked(usize),
+    Found(usize, Option<u32>),
+    Counted(usize, usize),
+}
+
+// ---------------------------------------------------------------------------------------------- the crate
+
+struct Value {
+    world: Arc<World>,
+    object: usize,
+    /// The thread to which the value belongs; for `PerThread`, where it was born.
+    thread: usize,
+    uses: Cell<u32>,
+    plan: Plan,
+    alive: u32,
+}
+
+const ALIVE: u32 = 0x00C0_FFEE;
+
+/// A value that must not leave its thread.
+struct Own(Value, PhantomData<*mut ()>);
+
+impl Drop for Value {
+    fn drop(&mut self) {
+        assert_eq!(self.alive, ALIVE, "destroyed twice, or never built");
+        self.alive = 0;
+        if !self.plan.per_thread {
+            assert_eq!(self.thread, current(), "destroyed by another thread");
+        }
+        let world = self.world.clone();
+        world.log(Event::Died(self.object, current()));
+        world.act(self.plan.drop);
+    }
+}
+
+enum Object {
+    Local(ThreadLocal<Own, Init<Own>>),
+    Per(PerThread<Value, Init<Value>>),
+}
+
+type Init<T> = Box<dyn Fn() -> T + Send + Sync>;
+
+std::thread_local! {
+    static THREAD: Cell<usize> = const { Cell::new(usize::MAX) };
+}
+
+fn current() -> usize {
+    // Where std's thread-locals go first, a value is destroyed by an exiting thread, and only one exits at a time.
+    THREAD.try_with(Cell::get).unwrap_or_else(|_| *EXITING.lock().unwrap())
+}
+
+static EXITING: Mutex<usize> = Mutex::new(usize::MAX);
+
+#[derive(Default)]
+struct World {
+    objects: Mutex<HashMap<usize, Arc<Object>>>,
+    events: Mutex<Vec<Event>>,
+}
+
+impl World {
+    fn log(&self, event: Event) {
+        self.events.lock().unwrap().push(event);
+    }
+
+    fn get(&self, object: usize) -> Option<Arc<Object>> {
+        self.objects.lock().unwrap().get(&object).cloned()
+    }
+
+    /// No lock is held when the object's last owner lets it go.
+    fn take(&self, object: usize) -> Option<Arc<Object>> {
+        self.objects.lock().unwrap().remove(&object)
+    }
+
+    fn build(self: &Arc<Self>, object: usize, plan: Plan) -> Value {
+        self.act(plan.init);
+        self.log(Event::Born(object, current()));
+        Value {
+            world: self.clone(),
+            object,
+            thread: current(),
+            uses: Cell::new(0),
+            plan,
+            alive: ALIVE,
+        }
+    }
+
+    fn act(self: &Arc<Self>, act: Act) {
+        match act {
+            Act::Nothing => {}
+            Act::Use(object) => self.use_it(object),
+            Act::Drop(object) => drop(self.take(object)),
+            Act::Panic => resume_unwind(Box::new("planned")),
+        }
+    }
+
+    fn use_it(&self, id: usize) {
+        let object = match self.get(id) {
+            Some(object) => object,
+            None => return,
+        };
+        let count = |value: &Value| {
+            assert_eq!(value.alive, ALIVE);
+            assert_eq!(value.object, id);
+            value.uses.set(value.uses.get() + 1);
+            value.uses.get()
+        };
+        let used = catch_unwind(AssertUnwindSafe(|| match &*object {
+            Object::Local(local) => local.try_with(|value| count(&value.0)),
+            Object::Per(per) => per.try_with(count),
+        }));
+        self.log(match used {
+            Ok(Ok(uses)) => Event::Used(id, uses),
+            Ok(Err(error)) => Event::Refused(id, error),
+            Err(_) => Event::Panicked(id),
+        });
+    }
+
+    fn run(self: &Arc<Self>, op: Op) {
+        match op {
+            Op::Make(id, plan) => {
+                let world = self.clone();
+                let build = move || world.build(id, plan);
+                let object = if plan.per_thread {
+                    Object::Per(PerThread::from_fn(Box::new(build)))
+                } else {
+                    let build = move || Own(build(), PhantomData);
+                    Object::Local(ThreadLocal::from_fn(Box::new(build)))
+                };
+                self.objects.lock().unwrap().insert(id, Arc::new(object));
+            }
+            Op::Drop(id) => drop(self.take(id)),
+            Op::Use(id) => self.use_it(id),
+            Op::Look(id) => {
+                if let Some(object) = self.get(id) {
+                    let found = match &*object {
+                        Object::Local(local) => local.with_existing(|v| v.0.uses.get()),
+                        Object::Per(per) => per.with_existing(|v| v.uses.get()),
+                    };
+                    self.log(Event::Found(id, found));
+                }
+            }
+            Op::Count(id) => {
+                if let Some(object) = self.get(id) {
+                    if let Object::Per(per) = &*object {
+                        let mut seen = 0;
+                        // The values are not `Sync`: `len` counts them.
+                        seen += per.len();
+                        self.log(Event::Counted(id, seen));
+                    }
+                }
+            }
+            Op::Remove(id) | Op::Move(id) | Op::Drain(id) => {
+                let object = match self.take(id) {
+                    Some(object) => object,
+                    None => return,
+                };
+                // Between operations nobody else has it.
+                let mut object = Arc::try_unwrap(object).unwrap_or_else(|_| unreachable!());
+                let (removed, drained) = match (&mut object, op) {
+                    (Object::Local(local), Op::Remove(_)) => (local.remove(), None),
+                    (Object::Per(per), Op::Drain(_)) => (None, Some(per.drain().collect())),
+                    _ => (None, None),
+                };
+                // A new place for it, and it is shared again, before what was in it is destroyed.
+                self.objects.lock().unwrap().insert(id, Arc::new(object));
+                drop(removed);
+                drop::<Option<Vec<Value>>>(drained);
+            }
+            Op::Reclaim => reclaim(),
+        }
+    }
+}
+
+struct Worker {
+    orders: Option<Sender<Vec<Op>>>,
+    done: Receiver<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Worker {
+    fn start(world: &Arc<World>, id: usize) -> Worker {
+        let (orders, to_do) = channel::<Vec<Op>>();
+        let (tell, done) = channel();
+        let world = world.clone();
+        let thread = thread::spawn(move || {
+            THREAD.with(|t| t.set(id));
+            for ops in to_do {
+                ops.into_iter().for_each(|op| world.run(op));
+                tell.send(()).unwrap();
+            }
+        });
+        Worker { orders: Some(orders), done, thread }
+    }
+
+    fn run(&self, ops: &[Op]) {
+        self.orders.as_ref().unwrap().send(ops.to_vec()).unwrap();
+        // An error means that the thread has panicked; `end` will say so.
+        let _ = self.done.recv();
+    }
+
+    fn end(mut self, id: usize) {
+        *EXITING.lock().unwrap() = id;
+        self.orders = None;
+        if let Err(panic) = self.thread.join() {
+            resume_unwind(panic);
+        }
+    }
+}
+
+// ---------------------------------------------------------------------------------------------- the model
+
+#[derive(Clone, Copy)]
+struct ModelValue {
+    object: usize,
+    plan: Plan,
+    uses: u32,
+    /// The order in which values were born.
+    born: u64,
+}
+
+#[derive(Default)]
+struct ModelThread {
+    /// By object, the oldest link first.
+    values: Vec<ModelValue>,
+    initializing: Vec<usize>,
+    destroyed: Vec<usize>,
+    /// Left behind by dropped objects; the last one goes first.
+    pending: Vec<ModelValue>,
+    reclaiming: bool,
+}
+
+struct ModelObject {
+    plan: Plan,
+    /// `PerThread`: values that no thread uses; the last one goes first.
+    spare: Vec<ModelValue>,
+    /// Who is using it; when it has been dropped meanwhile, the last of them destroys it.
+    users: usize,
+    listed: bool,
+}
+
+#[derive(Default)]
+struct Model {
+    objects: HashMap<usize, ModelObject>,
+    threads: HashMap<usize, ModelThread>,
+    events: Vec<Event>,
+    births: u64,
+}
+
+/// The planned panic.
+struct Panicked;
+
+impl Model {
+    fn thread(&mut self, t: usize) -> &mut ModelThread {
+        self.threads.get_mut(&t).unwrap()
+    }
+
+    fn listed(&self, id: usize) -> bool {
+        self.objects.get(&id).map_or(false, |o| o.listed)
+    }
+
+    fn act(&mut self, t: usize, act: Act) -> Result<(), Panicked> {
+        match act {
+            Act::Nothing => {}
+            Act::Use(id) => self.use_it(t, id),
+            Act::Drop(id) => self.drop_it(t, id),
+            Act::Panic => return Err(Panicked),
+        }
+        Ok(())
+    }
+
+    /// The destructor of a value: it never panics.
+    fn die(&mut self, t: usize, value: ModelValue) {
+        self.events.push(Event::Died(value.object, t));
+        let _ = self.act(t, value.plan.drop);
+    }
+
+    fn use_it(&mut self, t: usize, id: usize) {
+        if !self.listed(id) {
+            return;
+        }
+        self.objects.get_mut(&id).unwrap().users += 1;
+        let event = match self.value(t, id) {
+            Ok(Ok(())) => {
+                let value = self.thread(t).values.iter_mut().find(|v| v.object == id).unwrap();
+                value.uses += 1;
+                Event::Used(id, value.uses)
+            }
+            Ok(Err(error)) => Event::Refused(id, error),
+            Err(Panicked) => Event::Panicked(id),
+        };
+        self.events.push(event);
+        self.release(t, id);
+    }
+
+    fn release(&mut self, t: usize, id: usize) {
+        let object = self.objects.get_mut(&id).unwrap();
+        object.users -= 1;
+        if object.users == 0 && !object.listed {
+            self.destroy(t, id);
+        }
+    }
+
+    fn settled(&mut self, t: usize, id: usize) -> Option<Result<(), AccessError>> {
+        let thread = self.thread(t);
+        if thread.values.iter().any(|v| v.object == id) {
+            Some(Ok(()))
+        } else if thread.initializing.contains(&id) {
+            Some(Err(AccessError::Recursive))
+        } else if thread.destroyed.contains(&id) {
+            Some(Err(AccessError::Destroyed))
+        } else {
+            None
+        }
+    }
+
+    fn value(&mut self, t: usize, id: usize) -> Result<Result<(), AccessError>, Panicked> {
+        if let Some(settled) = self.settled(t, id) {
+            return Ok(settled);
+        }
+        self.reclaim(t);
+        if let Some(settled) = self.settled(t, id) {
+            return Ok(settled);
+        }
+        let object = self.objects.get_mut(&id).unwrap();
+        let plan = object.plan;
+        if let Some(value) = object.spare.pop() {
+            self.thread(t).values.push(value);
+            return Ok(Ok(()));
+        }
+        self.thread(t).initializing.push(id);
+        let acted = self.act(t, plan.init);
+        self.thread(t).initializing.retain(|&o| o != id);
+        acted?;
+        self.events.push(Event::Born(id, t));
+        self.births += 1;
+        let born = self.births;
+        self.thread(t).values.push(ModelValue { object: id, plan, uses: 0, born });
+        Ok(Ok(()))
+    }
+
+    fn drop_it(&mut self, t: usize, id: usize) {
+        if self.listed(id) {
+            let object = self.objects.get_mut(&id).unwrap();
+            object.listed = false;
+            if object.users == 0 {
+                self.destroy(t, id);
+            }
+        }
+    }
+
+    fn destroy(&mut self, t: usize, id: usize) {
+        let mut object = self.objects.remove(&id).unwrap();
+        let mut here: Vec<ModelValue> = object.spare.drain(..).collect();
+        for (&owner, thread) in &mut self.threads {
+            thread.destroyed.retain(|&o| o != id);
+            if let Some(index) = thread.values.iter().position(|v| v.object == id) {
+                let value = thread.values.remove(index);
+                if owner == t || object.plan.per_thread {
+                    here.push(value);
+                } else {
+                    thread.pending.push(value);
+                }
+            }
+        }
+        here.sort_by_key(|v| std::cmp::Reverse(v.born));
+        here.into_iter().for_each(|value| self.die(t, value));
+    }
+
+    fn reclaim(&mut self, t: usize) {
+        if self.thread(t).pending.is_empty() || self.thread(t).reclaiming {
+            return;
+        }
+        self.thread(t).reclaiming = true;
+        while let Some(value) = self.thread(t).pending.pop() {
+            self.die(t, value);
+        }
+        self.thread(t).reclaiming = false;
+    }
+
+    fn exit(&mut self, t: usize) {
+        loop {
+            let thread = self.thread(t);
+            if let Some(newest) = thread.values.iter().rposition(|v| !v.plan.per_thread) {
+                let value = thread.values.remove(newest);
+                thread.destroyed.push(value.object);
+                self.die(t, value);
+            } else if let Some(value) = thread.pending.pop() {
+                self.die(t, value);
+            } else {
+                break;
+            }
+        }
+        // The objects' values are there to the end, and then wait for another thread.
+        while let Some(value) = self.thread(t).values.pop() {
+            self.objects.get_mut(&value.object).unwrap().spare.push(value);
+        }
+        self.threads.remove(&t);
+    }
+
+    fn run(&mut self, t: usize, op: Op) {
+        match op {
+            Op::Make(id, plan) => {
+                let object = ModelObject { plan, spare: vec![], users: 0, listed: true };
+                self.objects.insert(id, object);
+            }
+            Op::Drop(id) => self.drop_it(t, id),
+            Op::Use(id) => self.use_it(t, id),
+            Op::Look(id) => {
+                if self.listed(id) {
+                    let found =
+                        self.thread(t).values.iter().find(|v| v.object == id).map(|v| v.uses);
+                    self.events.push(Event::Found(id, found));
+                }
+            }
+            Op::Count(id) => {
+                if self.listed(id) && self.objects[&id].plan.per_thread {
+                    let used = |t: &ModelThread| t.values.iter().any(|v| v.object == id) as usize;
+                    let used: usize = self.threads.values().map(used).sum();
+                    let count = self.objects[&id].spare.len() + used;
+                    self.events.push(Event::Counted(id, count));
+                }
+            }
+            Op::Remove(id) => {
+                if self.listed(id) && !self.objects[&id].plan.per_thread {
+                    let values = &mut self.thread(t).values;
+                    if let Some(index) = values.iter().position(|v| v.object == id) {
+                        let value = values.remove(index);
+                        self.die(t, value);
+                    }
+                }
+            }
+            Op::Drain(id) => {
+                if self.listed(id) && self.objects[&id].plan.per_thread {
+                    let mut drained = std::mem::take(&mut self.objects.get_mut(&id).unwrap().spare);
+                    for thread in self.threads.values_mut() {
+                        if let Some(index) = thread.values.iter().position(|v| v.object == id) {
+                            drained.push(thread.values.remove(index));
+                        }
+                    }
+                    drained.sort_by_key(|v| std::cmp::Reverse(v.born));
+                    drained.into_iter().for_each(|value| self.die(t, value));
+                }
+            }
+            Op::Move(_) => {}
+            Op::Reclaim => self.reclaim(t),
+        }
+    }
+}
+
+// ---------------------------------------------------------------------------------------------- both
+
+/// What was done, for the end of a long run.
+#[derive(Clone, Copy, Default)]
+pub struct Census {
+    pub operations: u64,
+    pub born: u64,
+    pub died: u64,
+    pub refused: u64,
+    pub panicked: u64,
+    pub threads: u64,
+    pub objects: u64,
+}
+
+impl fmt::Display for Census {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} operations, {} threads, {} objects; values: {} born, {} destroyed; {} errors, {} panics",
+            self.operations,
+            self.threads,
+            self.objects,
+            self.born,
+            self.died,
+            self.refused,
+            self.panicked
+        )
+    }
+}
+
+fn plan(choices: &mut dyn Choices, next: usize) -> Plan {
+    let mut act = |panics: usize| match choices.below(10) {
+        0 | 1 => Act::Use(nearby(choices, next)),
+        2 => Act::Drop(nearby(choices, next)),
+        3 if panics > 0 => Act::Panic,
+        // Its own object, which is in use then.
+        4 => Act::Use(next),
+        _ => Act::Nothing,
+    };
+    let (init, drop) = (act(1), act(0));
+    Plan { per_thread: choices.below(4) == 0, init, drop }
+}
+
+/// One of the objects of late, whether it is still there or not.
+fn nearby(choices: &mut dyn Choices, next: usize) -> usize {
+    next.saturating_sub(1 + choices.below(OBJECTS))
+}
+
+fn operation(choices: &mut dyn Choices, next: &mut usize) -> Op {
+    let id = nearby(choices, *next);
+    match choices.below(20) {
+        0 | 1 => {
+            let plan = plan(choices, *next);
+            *next += 1;
+            Op::Make(*next - 1, plan)
+        }
+        2 => Op::Drop(id),
+        3 => Op::Remove(id),
+        4 => Op::Move(id),
+        5 => Op::Reclaim,
+        6 => Op::Look(id),
+        7 => Op::Count(id),
+        8 => Op::Drain(id),
+        _ => Op::Use(id),
+    }
+}
+
+/// Runs a program of about so many operations, and panics where the crate does not do as the model.
+pub fn run(choices: &mut dyn Choices, operations: u64) -> Census {
+    let world = Arc::new(World::default());
+    let mut model = Model::default();
+    let mut workers: Vec<(usize, Worker)> = vec![];
+    let mut census = Census::default();
+    // Numbers of objects and threads are not used again.
+    let mut next_object = 0;
+    let mut next_thread = 0;
+    let expect = |model: &mut Model, what: &dyn fmt::Debug, census: &mut Census| {
+        let happened = std::mem::take(&mut *world.events.lock().unwrap());
+        let expected = std::mem::take(&mut model.events);
+        if happened != expected {
+            panic!("{:?}\nexpected {:?}\nhappened {:?}", what, expected, happened);
+        }
+        for event in happened {
+            match event {
+                Event::Born(..) => census.born += 1,
+                Event::Died(..) => census.died += 1,
+                Event::Refused(..) => census.refused += 1,
+                Event::Panicked(..) => census.panicked += 1,
+                _ => {}
+            }
+        }
+    };
+    while census.operations < operations && !choices.is_over() {
+        if workers.is_empty() || (workers.len() < THREADS && choices.below(8) == 0) {
+            workers.push((next_thread, Worker::start(&world, next_thread)));
+            model.threads.insert(next_thread, ModelThread::default());
+            next_thread += 1;
+            continue;
+        }
+        let index = choices.below(workers.len());
+        if choices.below(24) == 0 {
+            let (id, worker) = workers.swap_remove(index);
+            worker.end(id);
+            model.exit(id);
+            expect(&mut model, &("the end of thread", id), &mut census);
+            continue;
+        }
+        let (id, worker) = &workers[index];
+        let ops: Vec<Op> =
+            (0..1 + choices.below(64)).map(|_| operation(choices, &mut next_object)).collect();
+        worker.run(&ops);
+        ops.iter().for_each(|op| model.run(*id, *op));
+        census.operations += ops.len() as u64;
+        // Old objects go, so that there are a few dozen.
+        let old: Vec<usize> =
+            model.objects.keys().copied().filter(|&o| o + OBJECTS < next_object).collect();
+        let mut old: Vec<Op> = old.into_iter().map(Op::Drop).collect();
+        old.sort_by_key(|op| format!("{:?}", op));
+        worker.run(&old);
+        old.iter().for_each(|op| model.run(*id, *op));
+        expect(&mut model, &("thread", id, ops), &mut census);
+    }
+    // The end: every thread, and then, on a last one, every object.
+    let last = (next_thread, Worker::start(&world, next_thread));
+    model.threads.insert(next_thread, ModelThread::default());
+    for (id, worker) in workers {
+        worker.end(id);
+        model.exit(id);
+        expect(&mut model, &("the end of thread", id), &mut census);
+    }
+    let ops: Vec<Op> = (0..next_object)
+        .skip(next_object.saturating_sub(10 * OBJECTS))
+        .filter(|id| model.listed(*id))
+        .map(Op::Drop)
+        .collect();
+    last.1.run(&ops);
+    ops.iter().for_each(|op| model.run(last.0, *op));
+    last.1.end(last.0);
+    model.exit(last.0);
+    expect(&mut model, &"the end", &mut census);
+    assert!(model.objects.is_empty());
+    // Exactly once each.
+    assert_eq!(census.born, census.died);
+    census.threads = next_thread as u64 + 1;
+    census.objects = next_object as u64;
+    census
+}
