@@ -21,6 +21,9 @@ mod cells;
 mod compile_fail;
 #[cfg(all(doctest, feature = "alloc"))]
 mod compile_fail_per_thread;
+#[doc = include_str!("../docs/GUIDE.md")]
+#[cfg(all(any(doc, doctest), feature = "std"))]
+pub mod guide {}
 #[cfg(feature = "alloc")]
 mod local;
 #[cfg(feature = "alloc")]

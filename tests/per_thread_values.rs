@@ -208,6 +208,7 @@ fn a_dropped_iterator_destroys_the_rest() {
 fn a_leaked_iterator_is_sound() {
     let log = Log::new();
     let mut object = numbered(&log, 4);
+    #[allow(clippy::forget_non_drop)] // should it ever have one
     mem::forget(object.iter_mut());
     assert_eq!(object.len(), 4);
     let mut values = object.drain();
