@@ -1,0 +1,203 @@
+//! The program: `host cycles N LIBRARY...` or `host constructor LIBRARY`.
+
+use os_thread_local::ThreadLocal;
+use std::env;
+use std::ffi::{c_char, c_void, CString};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Barrier};
+use std::thread;
+use std::time::Duration;
+
+#[cfg(unix)]
+mod loader {
+    use super::*;
+
+    extern "C" {
+        fn dlopen(name: *const c_char, mode: i32) -> *mut c_void;
+        fn dlsym(library: *mut c_void, name: *const c_char) -> *mut c_void;
+        fn dlclose(library: *mut c_void) -> i32;
+    }
+
+    pub fn load(path: &str) -> *mut c_void {
+        let path = CString::new(path).unwrap();
+        // SAFETY: a library of ours.
+        unsafe { dlopen(path.as_ptr(), 2) }
+    }
+
+    /// Loaded already.
+    pub fn is_loaded(path: &str) -> bool {
+        let path = CString::new(path).unwrap();
+        // SAFETY: RTLD_NOLOAD runs nothing.
+        let library = unsafe { dlopen(path.as_ptr(), 1 | 4) };
+        if !library.is_null() {
+            unload(library);
+        }
+        !library.is_null()
+    }
+
+    pub fn find(library: *mut c_void, name: &str) -> *mut c_void {
+        let name = CString::new(name).unwrap();
+        // SAFETY: a library that is loaded.
+        unsafe { dlsym(library, name.as_ptr()) }
+    }
+
+    pub fn unload(library: *mut c_void) {
+        // SAFETY: a handle of ours.
+        assert_eq!(unsafe { dlclose(library) }, 0);
+    }
+}
+
+#[cfg(windows)]
+mod loader {
+    use super::*;
+
+    #[link(name = "kernel32")]
+    extern "system" {
+        fn LoadLibraryA(name: *const c_char) -> *mut c_void;
+        fn GetModuleHandleA(name: *const c_char) -> *mut c_void;
+        fn GetProcAddress(library: *mut c_void, name: *const c_char) -> *mut c_void;
+        fn FreeLibrary(library: *mut c_void) -> i32;
+    }
+
+    pub fn load(path: &str) -> *mut c_void {
+        let path = CString::new(path).unwrap();
+        // SAFETY: a library of ours.
+        unsafe { LoadLibraryA(path.as_ptr()) }
+    }
+
+    pub fn is_loaded(path: &str) -> bool {
+        let path = CString::new(path).unwrap();
+        // SAFETY: a string.
+        !unsafe { GetModuleHandleA(path.as_ptr()) }.is_null()
+    }
+
+    pub fn find(library: *mut c_void, name: &str) -> *mut c_void {
+        let name = CString::new(name).unwrap();
+        // SAFETY: a library that is loaded.
+        unsafe { GetProcAddress(library, name.as_ptr()) }
+    }
+
+    pub fn unload(library: *mut c_void) {
+        // SAFETY: a handle of ours.
+        assert_ne!(unsafe { FreeLibrary(library) }, 0);
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Plugin {
+    run: extern "C" fn(),
+    built: extern "C" fn() -> usize,
+    dropped: extern "C" fn() -> usize,
+}
+
+fn open(path: &str) -> (*mut c_void, Plugin) {
+    let library = loader::load(path);
+    assert!(!library.is_null(), "cannot load {}", path);
+    let find = |name| {
+        let symbol = loader::find(library, name);
+        assert!(!symbol.is_null(), "{} is missing", name);
+        symbol
+    };
+    // SAFETY: these are their types.
+    let plugin = unsafe {
+        Plugin {
+            run: std::mem::transmute::<*mut c_void, extern "C" fn()>(find("plugin_use")),
+            built: std::mem::transmute::<*mut c_void, extern "C" fn() -> usize>(find(
+                "plugin_built",
+            )),
+            dropped: std::mem::transmute::<*mut c_void, extern "C" fn() -> usize>(find(
+                "plugin_dropped",
+            )),
+        }
+    };
+    (library, plugin)
+}
+
+/// Loads the library, uses it in several threads, unloads it, and lets the threads exit.
+fn cycle(path: &str) {
+    let (library, plugin) = open(path);
+    let before = (plugin.built)() - (plugin.dropped)();
+    let (used, unloaded) = (Arc::new(Barrier::new(4)), Arc::new(Barrier::new(4)));
+    let threads: Vec<_> = (0..3)
+        .map(|_| {
+            let (used, unloaded) = (used.clone(), unloaded.clone());
+            thread::spawn(move || {
+                (plugin.run)();
+                (plugin.run)();
+                used.wait();
+                unloaded.wait();
+            })
+        })
+        .collect();
+    used.wait();
+    loader::unload(library);
+    unloaded.wait();
+    threads.into_iter().for_each(|t| t.join().unwrap());
+    // Its code stays, because the crate was used: it can still say what has become of the values.
+    assert!(loader::is_loaded(path));
+    assert_eq!((plugin.built)() - (plugin.dropped)(), before);
+}
+
+fn resident_pages() -> Option<usize> {
+    let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
+    statm.split(' ').nth(1)?.parse().ok()
+}
+
+fn cycles(times: usize, paths: &[String]) {
+    // What was not used can be unloaded.
+    loader::unload(open(&paths[0]).0);
+    assert!(!loader::is_loaded(&paths[0]), "nothing holds a library that was not used");
+    let mut early = None;
+    for n in 0..times {
+        cycle(&paths[n % paths.len()]);
+        if n == times / 4 {
+            early = resident_pages();
+        }
+    }
+    if let (Some(early), Some(late)) = (early, resident_pages()) {
+        println!("{} pages resident after {} cycles, {} after {}", early, times / 4, late, times);
+        assert!(late < early + 512, "memory grows");
+    }
+    // The thread that has values when the process ends.
+    let (library, plugin) = open(&paths[0]);
+    (plugin.run)();
+    loader::unload(library);
+    println!("{} cycles of {} libraries", times, paths.len());
+}
+
+/// A library's constructor uses an object of the program, while the program uses one for the first time. The constructor runs with the loader's
+/// lock held, which the first use takes as well: neither may wait for the other.
+fn constructor(path: &str) {
+    static STEP: AtomicUsize = AtomicUsize::new(0);
+    static OBJECT: ThreadLocal<u32> = ThreadLocal::new(|| 1);
+
+    extern "C" fn callback() {
+        STEP.store(1, SeqCst);
+        // Time for the other thread to come as far as it can; too short a time would only hide a fault.
+        thread::sleep(Duration::from_millis(300));
+        OBJECT.with(|v| assert_eq!(*v, 1));
+        STEP.store(2, SeqCst);
+    }
+
+    let first = thread::spawn(|| {
+        while STEP.load(SeqCst) == 0 {
+            thread::yield_now();
+        }
+        OBJECT.with(|v| assert_eq!(*v, 1));
+    });
+    env::set_var("UNLOADING_CALLBACK", (callback as extern "C" fn() as usize).to_string());
+    let (library, _) = open(path);
+    assert_eq!(STEP.load(SeqCst), 2);
+    first.join().unwrap();
+    loader::unload(library);
+    println!("a constructor and a first use at once");
+}
+
+fn main() {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    match arguments[0].as_str() {
+        "cycles" => cycles(arguments[1].parse().unwrap(), &arguments[2..]),
+        "constructor" => constructor(&arguments[1]),
+        other => panic!("{}?", other),
+    }
+}
