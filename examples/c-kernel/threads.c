@@ -17,7 +17,8 @@ static pthread_key_t ending;
 static void thread_ends(void *unused) { os_thread_local_0_2_task_exit(); }
 static void process_ends(void) { os_thread_local_0_2_task_exit(); }
 
-__attribute__((constructor)) static void start(void) {
+/* Before the constructors that use the crate. */
+__attribute__((constructor(101))) static void start(void) {
     if (pthread_key_create(&ending, thread_ends) != 0 || atexit(process_ends) != 0)
         abort();
 }

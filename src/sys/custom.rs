@@ -247,9 +247,9 @@ static TAKEN: AtomicBool = AtomicBool::new(false);
 /// The key's destructor, null if it has none. Stored before anybody has the key.
 static DESTRUCTOR: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
 
-/// `task_exit` goes round again.
+/// `task_exit` would, but there is one key: no other destructor could still want the record after one round.
 #[cfg(feature = "alloc")]
-pub(crate) const DESTRUCTOR_REPEATS: bool = true;
+pub(crate) const DESTRUCTOR_REPEATS: bool = false;
 
 #[cfg(feature = "alloc")]
 pub(crate) fn other_threads_were_killed() -> bool {
