@@ -173,6 +173,27 @@ fn main() {
     // A record, and a table, since the number is a high one. The value that the first thread made is adopted by the later ones.
     assert_eq!(sweep_threads(|| VALUES.try_with(|v| *v)), 2);
 
+    // The node of a `PerThread`: without it the initializer does not run, and there is no value.
+    let made = AtomicUsize::new(0);
+    let make = || made.fetch_add(1, SeqCst);
+    let mut values = PerThread::from_fn(make);
+    let before = LIVE.load(SeqCst);
+    assert_eq!(sweep(0, || values.try_with(|v| *v)), 1);
+    assert_eq!((made.load(SeqCst), values.len()), (1, 1));
+    values.clear();
+    assert_eq!(sweep(1, || values.get_mut().map(|v| *v)), 1);
+    values.clear();
+    assert_eq!(sweep(2, || values.with_or_try(|| Ok(make()), |v| *v)), 1);
+    // A thread that takes a value over needs none for it; nor does looking at the values, or taking them out.
+    THREAD.store(this_thread(), SeqCst);
+    LEFT.store(0, SeqCst);
+    assert_eq!((values.iter().count(), values.iter_mut().len()), (1, 1));
+    assert_eq!((values.remove(), values.drain().next()), (Some(2), None));
+    assert_eq!(LEFT.swap(NEVER, SeqCst), 0);
+    THREAD.store(0, SeqCst);
+    assert_eq!(LIVE.load(SeqCst), before);
+    drop(values);
+
     // Everything else gives no error for want of memory, because it allocates nothing.
     THREAD.store(this_thread(), SeqCst);
     LEFT.store(0, SeqCst);
