@@ -38,10 +38,12 @@ pub const BOOST: &str = "boost::thread_specific_ptr";
 pub const CPP: &str = "C++ thread_local, destructor";
 pub const STD: &str = "std, destructor";
 pub const STD_PLAIN: &str = "std, no destructor";
+/// Of the counters only.
+pub const ATOMIC: &str = "one AtomicU64 for all";
 pub const NOTHING: &str = "the loop or thread alone";
 
 /// All columns, in the order of the table.
-pub const ALL: [&str; 10] = [
+pub const ALL: [&str; 11] = [
     OURS,
     DIRECT,
     RAW,
@@ -51,6 +53,7 @@ pub const ALL: [&str; 10] = [
     STD_PLAIN,
     CPP,
     BOOST,
+    ATOMIC,
     NOTHING,
 ];
 
