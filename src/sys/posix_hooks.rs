@@ -110,7 +110,7 @@ use self::missing::*;
     // A static executable has no loader to ask, and nothing to unload.
     not(target_feature = "crt-static"),
 ))]
-use self::loader::{find_thread_exit_list, keep_loaded};
+use self::loader::{find_thread_exit_list, keep_loaded, HAS_LOADER};
 
 #[cfg(not(any(
     target_os = "emscripten",
@@ -128,6 +128,8 @@ use self::loader::{find_thread_exit_list, keep_loaded};
 use self::process::{at_exit, at_fork, pthread_id};
 
 mod missing {
+    pub(super) const HAS_LOADER: bool = false;
+
     pub(super) fn find_thread_exit_list() -> *mut core::ffi::c_void {
         core::ptr::null_mut()
     }
@@ -162,6 +164,8 @@ mod loader {
         pub(super) fn dladdr(address: *const c_void, info: *mut DlInfo) -> i32;
         pub(super) fn dlopen(file_name: *const u8, mode: i32) -> *mut c_void;
     }
+
+    pub(super) const HAS_LOADER: bool = true; // for ffi_check: numbers are right where they are used
 
     /// The handle that searches every loaded library; a small integer dressed as a pointer.
     pub(super) const RTLD_DEFAULT: *mut c_void = {
@@ -236,7 +240,6 @@ mod process {
     /// `pthread_t`: an unsigned int in these, a pointer or a long in the others.
     #[cfg(any(
         target_os = "aix",
-        target_os = "hurd",
         target_os = "illumos",
         target_os = "nto",
         target_os = "solaris",
@@ -244,7 +247,6 @@ mod process {
     type Thread = u32;
     #[cfg(not(any(
         target_os = "aix",
-        target_os = "hurd",
         target_os = "illumos",
         target_os = "nto",
         target_os = "solaris",
