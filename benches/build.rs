@@ -24,12 +24,7 @@ fn main() {
 fn build() -> cc::Build {
     let mut build = cc::Build::new();
     // `-fPIE`, not `-fPIC`: what an executable's own thread-locals are compiled with.
-    build
-        .cpp(true)
-        .opt_level(3)
-        .pic(false)
-        .flag_if_supported("-fPIE")
-        .cargo_warnings(false);
+    build.cpp(true).opt_level(3).pic(false).flag_if_supported("-fPIE").cargo_warnings(false);
     build
 }
 

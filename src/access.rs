@@ -22,10 +22,12 @@ pub(crate) unsafe fn value_or<T>(
 ) -> Result<*mut T, AccessError> {
     // SAFETY: as the caller promises.
     unsafe {
-        match word.find() {
-            Some(node) => Ok(node::value::<T>(node)),
-            None => make(word, kind, init),
-        }
+        // The two ways meet as nodes: then the value's place is part of the load, not a computation before it.
+        let node = match word.find() {
+            Some(node) => node,
+            None => make(word, kind, init)?,
+        };
+        Ok(node::value::<T>(node))
     }
 }
 
@@ -36,7 +38,7 @@ unsafe fn make<T>(
     word: &SlotWord,
     kind: &'static Kind,
     init: impl FnOnce() -> T,
-) -> Result<*mut T, AccessError> {
+) -> Result<NonNull<Node>, AccessError> {
     // SAFETY: as the caller of `value_or` promises; a new node was allocated for a `T` and has none yet.
     unsafe {
         let node = match claim(word, kind)? {
@@ -47,7 +49,7 @@ unsafe fn make<T>(
                 building.finish()
             }
         };
-        Ok(node::value::<T>(node))
+        Ok(node)
     }
 }
 

@@ -41,15 +41,14 @@ impl Entry {
     #[allow(clippy::declare_interior_mutable_const)] // the initial value of an array
     const VACANT: Entry = Entry(AtomicPtr::new(ptr::null_mut()));
 
-    /// One comparison tells a node from nothing and from both marks.
+    /// A node, or a mark: for `node_in`.
     #[inline(always)]
+    pub(crate) fn content(&self) -> *mut Node {
+        self.0.load(Relaxed)
+    }
+
     pub(crate) fn node(&self) -> Option<NonNull<Node>> {
-        let pointer = self.0.load(Relaxed);
-        if pointer as usize > MARKS {
-            NonNull::new(pointer)
-        } else {
-            None
-        }
+        node_in(self.content())
     }
 
     pub(crate) fn state(&self) -> State {
@@ -73,6 +72,17 @@ impl Entry {
             },
             Relaxed,
         );
+    }
+}
+
+/// One comparison tells a node from nothing and from both marks.
+#[inline(always)]
+pub(crate) fn node_in(content: *mut Node) -> Option<NonNull<Node>> {
+    if content as usize > MARKS {
+        // SAFETY: not 0.
+        Some(unsafe { NonNull::new_unchecked(content) })
+    } else {
+        None
     }
 }
 

@@ -12,10 +12,10 @@
 //! top bits set, so that `lower half < INLINE` says in one comparison that everything is where it should be.
 
 use crate::node::Node;
-use crate::record::{self, INLINE};
+use crate::record::{self, Entry, INLINE};
 use crate::root::{self, Locator};
 use crate::sys::direct;
-use core::ptr::NonNull;
+use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 const HALF: u32 = usize::BITS / 2;
@@ -42,41 +42,51 @@ impl SlotWord {
     pub(crate) unsafe fn find(&self) -> Option<NonNull<Node>> {
         let word = self.0.load(Ordering::Acquire);
         let number = word & LOWER;
-        if number < INLINE {
-            // SAFETY: the lower half is below `UNPACKED`, so the upper half is what `root::locate` gave.
+        // Both ways meet in the comparison with the marks.
+        let content = if number < INLINE {
+            // SAFETY: the lower half is below `BY_CALL`, so the upper half is what `root::locate` gave.
             let record = unsafe { root::read(word >> HALF)? };
             // SAFETY: a record in the root slot is alive, and `number` is below `INLINE`.
-            unsafe { record.as_ref().inline_entry(number).node() }
+            unsafe { record.as_ref().inline_entry(number).content() }
         } else {
             // SAFETY: as the caller promises.
             unsafe { Self::find_in_table(word) }
-        }
+        };
+        record::node_in(content)
     }
 
-    /// The same for numbers beyond the inline entries.
+    /// The content of the entry, for numbers beyond the inline entries, or null.
     #[inline(always)]
-    unsafe fn find_in_table(word: usize) -> Option<NonNull<Node>> {
+    unsafe fn find_in_table(word: usize) -> *mut Node {
+        sooner_the_other();
         let number = word & LOWER;
         if number >= BY_CALL {
             // SAFETY: as the caller promises.
-            return if direct::POSSIBLE { unsafe { Self::find_by_call(word) } } else { None };
+            return if direct::POSSIBLE {
+                unsafe { Self::find_by_call(word) }
+            } else {
+                ptr::null_mut()
+            };
         }
-        // SAFETY: as in `find`.
-        let record = unsafe { root::read(word >> HALF)? };
-        // SAFETY: a record in the root slot is alive, and it is this thread's.
-        unsafe { record.as_ref().table_entry(number - INLINE)?.node() }
+        // SAFETY: as in `find`; a record in the root slot is alive, and it is this thread's.
+        unsafe {
+            root::read(word >> HALF)
+                .and_then(|record| record.as_ref().table_entry(number - INLINE))
+                .map_or(ptr::null_mut(), Entry::content)
+        }
     }
 
     /// The same where the root slot is not read directly although it might have been: the one path that such a process takes.
     #[inline(never)]
-    unsafe fn find_by_call(word: usize) -> Option<NonNull<Node>> {
+    unsafe fn find_by_call(word: usize) -> *mut Node {
         if word & UNPACKED != 0 {
-            return None;
+            return ptr::null_mut();
         }
         // SAFETY: the word is of the kind whose upper half is the key. A record in the root slot is alive, and it is this thread's.
         unsafe {
-            let record = root::read_by_call(word >> HALF)?;
-            record.as_ref().entry((word & (BY_CALL - 1)) as u32)?.node()
+            root::read_by_call(word >> HALF)
+                .and_then(|record| record.as_ref().entry((word & (BY_CALL - 1)) as u32))
+                .map_or(ptr::null_mut(), Entry::content)
         }
     }
 
@@ -102,6 +112,11 @@ impl SlotWord {
     pub(crate) const MAX_NUMBER: usize =
         if usize::BITS == 64 { record::NO_SLOT as usize - 1 } else { (UNASSIGNED >> 1) - 1 };
 }
+
+/// Tells the compiler which of two ways to lay out in a line: the other one.
+#[cold]
+#[inline(always)]
+fn sooner_the_other() {}
 
 fn pack(number: usize, locator: Locator) -> usize {
     debug_assert!(number <= SlotWord::MAX_NUMBER);

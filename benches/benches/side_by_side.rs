@@ -34,11 +34,10 @@ fn main() {
         let folder = folder
             .unwrap_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs")));
         report::write(&folder, &done).expect("the folder can be written");
-        println!(
-            "written: {0}/BENCHMARKS.md, {0}/benchmarks.svg",
-            folder.display()
-        );
+        println!("written: {0}/BENCHMARKS.md, {0}/benchmarks.svg", folder.display());
     } else {
+        done.retain(|scenario| scenario.rows.iter().all(|row| !row.samples.is_empty()));
+        print!("{}", report::table(&done));
         println!("nothing written: a filtered or a smoke run");
     }
 }

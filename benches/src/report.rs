@@ -23,10 +23,7 @@ pub fn human(nanoseconds: f64) -> String {
 
 /// The part of a Markdown file between two marks that a program writes; the rest belongs to people.
 pub fn replace_section(file: &Path, section: &str, body: &str) -> std::io::Result<()> {
-    let (open, close) = (
-        format!("<!-- begin {section} -->"),
-        format!("<!-- end {section} -->"),
-    );
+    let (open, close) = (format!("<!-- begin {section} -->"), format!("<!-- end {section} -->"));
     let text = std::fs::read_to_string(file).unwrap_or_default();
     let (before, after) = match (text.find(&open), text.find(&close)) {
         (Some(begin), Some(end)) if begin < end => (&text[..begin], &text[end + close.len()..]),
@@ -100,34 +97,17 @@ const CUT: f64 = 6.0;
 pub fn chart(file: &Path, scenarios: &[&Scenario]) -> Result<(), Box<dyn std::error::Error>> {
     let panel_height = |scenario: &Scenario| 46 + scenario.rows.len() as i32 * (BAR + 4);
     let lines: Vec<_> = scenarios.chunks(2).collect();
-    let heights: Vec<i32> = lines
-        .iter()
-        .map(|line| line.iter().map(|s| panel_height(s)).max().unwrap_or(0))
-        .collect();
+    let heights: Vec<i32> =
+        lines.iter().map(|line| line.iter().map(|s| panel_height(s)).max().unwrap_or(0)).collect();
     let height = 40 + heights.iter().sum::<i32>();
 
     let root = SVGBackend::new(file, (WIDTH, height as u32)).into_drawing_area();
-    let heading = ("sans-serif", 15)
-        .into_font()
-        .style(FontStyle::Bold)
-        .color(&TEXT);
-    let title = ("sans-serif", 13)
-        .into_font()
-        .style(FontStyle::Bold)
-        .color(&TEXT);
-    let right = ("sans-serif", 12)
-        .into_font()
-        .color(&TEXT)
-        .pos(Pos::new(HPos::Right, VPos::Center));
-    let left = ("sans-serif", 12)
-        .into_font()
-        .color(&TEXT)
-        .pos(Pos::new(HPos::Left, VPos::Center));
-    root.draw(&Text::new(
-        "Time per operation, shorter is better",
-        (10, 10),
-        heading,
-    ))?;
+    let heading = ("sans-serif", 15).into_font().style(FontStyle::Bold).color(&TEXT);
+    let title = ("sans-serif", 13).into_font().style(FontStyle::Bold).color(&TEXT);
+    let right =
+        ("sans-serif", 12).into_font().color(&TEXT).pos(Pos::new(HPos::Right, VPos::Center));
+    let left = ("sans-serif", 12).into_font().color(&TEXT).pos(Pos::new(HPos::Left, VPos::Center));
+    root.draw(&Text::new("Time per operation, shorter is better", (10, 10), heading))?;
 
     let mut top = 40;
     for (line, height) in lines.iter().zip(&heights) {
@@ -139,11 +119,8 @@ pub fn chart(file: &Path, scenarios: &[&Scenario]) -> Result<(), Box<dyn std::er
                 .into_iter()
                 .filter_map(|peer| Some((peer, scenario.figure(peer)?)))
                 .collect();
-            let longest = figures
-                .iter()
-                .map(|(_, figure)| *figure)
-                .fold(0.0, f64::max)
-                .min(ours * CUT);
+            let longest =
+                figures.iter().map(|(_, figure)| *figure).fold(0.0, f64::max).min(ours * CUT);
             let room = f64::from(WIDTH as i32 / 2 - LABEL - 100);
             for (index, (peer, figure)) in figures.into_iter().enumerate() {
                 let y = top + 22 + index as i32 * (BAR + 4);
@@ -159,17 +136,9 @@ pub fn chart(file: &Path, scenarios: &[&Scenario]) -> Result<(), Box<dyn std::er
                     [(begin, y), (begin + length, y + BAR)],
                     color.filled(),
                 ))?;
-                let cut = if figure > longest * 1.0001 {
-                    " (cut)"
-                } else {
-                    ""
-                };
+                let cut = if figure > longest * 1.0001 { " (cut)" } else { "" };
                 let note = format!("{}{cut}", human(figure));
-                root.draw(&Text::new(
-                    note,
-                    (begin + length + 6, y + BAR / 2),
-                    left.clone(),
-                ))?;
+                root.draw(&Text::new(note, (begin + length + 6, y + BAR / 2), left.clone()))?;
             }
         }
         top += height;
@@ -181,24 +150,17 @@ pub fn chart(file: &Path, scenarios: &[&Scenario]) -> Result<(), Box<dyn std::er
 /// What the figures were measured on.
 pub fn machine() -> String {
     let output = |command: &str, args: &[&str]| {
-        let output = std::process::Command::new(command)
-            .args(args)
-            .output()
-            .ok()?;
+        let output = std::process::Command::new(command).args(args).output().ok()?;
         let text = String::from_utf8_lossy(&output.stdout);
         Some(text.lines().next()?.trim().to_owned())
     };
-    let processor = std::fs::read_to_string("/proc/cpuinfo")
-        .ok()
-        .and_then(|text| {
-            let line = text.lines().find(|line| line.starts_with("model name"))?;
-            Some(line.split_once(':')?.1.trim().to_owned())
-        });
+    let processor = std::fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| {
+        let line = text.lines().find(|line| line.starts_with("model name"))?;
+        Some(line.split_once(':')?.1.trim().to_owned())
+    });
     let parts = [
         processor,
-        std::thread::available_parallelism()
-            .ok()
-            .map(|n| format!("{n} hardware threads")),
+        std::thread::available_parallelism().ok().map(|n| format!("{n} hardware threads")),
         output("uname", &["-sm"]),
         output("getconf", &["GNU_LIBC_VERSION"]),
         output("rustc", &["--version"]),

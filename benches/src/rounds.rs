@@ -75,12 +75,7 @@ impl Scenario {
     /// Adds a row whose closure does so many iterations and says how long they took; what it does outside of that
     /// time is not counted.
     pub fn row(&mut self, peer: &'static str, run: impl FnMut(u64) -> Duration + 'static) {
-        self.rows.push(Row {
-            peer,
-            run: Box::new(run),
-            iterations: 1,
-            samples: Vec::new(),
-        });
+        self.rows.push(Row { peer, run: Box::new(run), iterations: 1, samples: Vec::new() });
     }
 
     /// Measures all rows, unless that was done already.
@@ -125,11 +120,7 @@ impl Scenario {
     /// The number that stands for a row.
     pub fn figure(&self, peer: &str) -> Option<f64> {
         let row = self.find(peer)?;
-        Some(if self.contended {
-            row.median()
-        } else {
-            row.best()
-        })
+        Some(if self.contended { row.median() } else { row.best() })
     }
 }
 

@@ -44,30 +44,22 @@ pub fn hot() -> Vec<Scenario> {
     let mut all = Vec::new();
 
     let mut loops = Scenario::new("hot/static/loop", "a static, in a loop", 1);
-    let mut calls = Scenario::new(
-        "hot/static/call",
-        "a static, each access in a call of its own",
-        1,
-    );
+    let mut calls =
+        Scenario::new("hot/static/call", "a static, each access in a call of its own", 1);
     for fixed in statics() {
         loops.row(fixed.name, move |iterations| {
             let begin = Instant::now();
             (fixed.loop_)(iterations);
             begin.elapsed()
         });
-        calls.row(fixed.name, move |iterations| {
-            time(iterations, || black_box(fixed.call)())
-        });
+        calls.row(fixed.name, move |iterations| time(iterations, || black_box(fixed.call)()));
     }
     all.push(loops);
     all.push(calls);
 
     let mut loops = Scenario::new("hot/object/loop", "through an object, in a loop", 1);
-    let mut calls = Scenario::new(
-        "hot/object/call",
-        "through an object, each access in a call of its own",
-        1,
-    );
+    let mut calls =
+        Scenario::new("hot/object/call", "through an object, each access in a call of its own", 1);
     each_kind!(Set => {
         if <Set as Objects>::NAME != RAW {
             let set = Arc::new(Set::create(1));
@@ -140,9 +132,7 @@ fn raw_object(loops: &mut Scenario, calls: &mut Scenario) {
         use_first(black_box(&key), iterations);
         begin.elapsed()
     });
-    calls.row(RAW, move |iterations| {
-        time(iterations, || call_first(black_box(&again)))
-    });
+    calls.row(RAW, move |iterations| time(iterations, || call_first(black_box(&again))));
 }
 
 /// The counts of objects of the cold rows.
@@ -208,10 +198,7 @@ fn first_use(count: usize) -> Scenario {
         format!("first use in a thread, {}, each", objects(count)),
         count,
     )
-    .rounds(
-        if count > 10_000 { 12 } else { 40 },
-        Duration::from_millis(10),
-    );
+    .rounds(if count > 10_000 { 12 } else { 40 }, Duration::from_millis(10));
     each_kind!(Set => if <Set as Objects>::fits(count) {
         scenario.row(Set::NAME, move |iterations| {
             (0..iterations).map(|_| in_thread(&in_use::<Set>(count)).0).sum()
@@ -227,9 +214,7 @@ fn first_use(count: usize) -> Scenario {
                         call();
                         begin.elapsed()
                     };
-                    (0..iterations)
-                        .map(|_| thread::spawn(one).join().expect("no panic"))
-                        .sum()
+                    (0..iterations).map(|_| thread::spawn(one).join().expect("no panic")).sum()
                 });
             }
         }
@@ -243,10 +228,7 @@ fn exit(count: usize) -> Scenario {
         format!("end of a thread until it is joined, {}", objects(count)),
         1,
     )
-    .rounds(
-        if count > 10_000 { 12 } else { 40 },
-        Duration::from_millis(10),
-    );
+    .rounds(if count > 10_000 { 12 } else { 40 }, Duration::from_millis(10));
     each_kind!(Set => if <Set as Objects>::fits(count) {
         scenario.row(Set::NAME, move |iterations| {
             (0..iterations).map(|_| in_thread(&in_use::<Set>(count)).1).sum()
@@ -304,10 +286,7 @@ fn create_use_drop(count: usize) -> Scenario {
         },
         count,
     )
-    .rounds(
-        if count > 10_000 { 12 } else { 40 },
-        Duration::from_millis(5),
-    );
+    .rounds(if count > 10_000 { 12 } else { 40 }, Duration::from_millis(5));
     each_kind!(Set => if <Set as Objects>::fits(count) {
         scenario.row(Set::NAME, move |iterations| {
             time(iterations, || {
@@ -335,20 +314,10 @@ fn together(threads: usize, body: impl Fn() + Send + Sync + 'static) -> Duration
             })
         })
         .collect();
-    let times: Vec<_> = handles
-        .into_iter()
-        .map(|handle| handle.join().expect("nothing in it panics"))
-        .collect();
-    let begin = times
-        .iter()
-        .map(|time| time.0)
-        .min()
-        .expect("there are threads");
-    let end = times
-        .iter()
-        .map(|time| time.1)
-        .max()
-        .expect("there are threads");
+    let times: Vec<_> =
+        handles.into_iter().map(|handle| handle.join().expect("nothing in it panics")).collect();
+    let begin = times.iter().map(|time| time.0).min().expect("there are threads");
+    let end = times.iter().map(|time| time.1).max().expect("there are threads");
     end - begin
 }
 
@@ -358,10 +327,7 @@ const EACH: usize = 100;
 fn contended_lives(threads: usize) -> Scenario {
     let mut scenario = Scenario::new(
         format!("contended/create-use-drop/{threads}"),
-        format!(
-            "create, use and drop an object, {} at once, each",
-            many(threads)
-        ),
+        format!("create, use and drop an object, {} at once, each", many(threads)),
         threads * EACH,
     )
     // Several turns of the scheduler, so that holders of locks are preempted too.
