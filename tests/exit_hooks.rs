@@ -9,6 +9,7 @@ mod common;
 use common::{Census, Counted, OnDrop};
 use os_thread_local::ThreadLocal;
 use std::cell::{Cell, RefCell};
+use std::panic::catch_unwind;
 use std::sync::mpsc::{channel, Sender};
 use std::thread;
 
@@ -60,9 +61,9 @@ fn use_ours(log: &Sender<Event>) {
     let drop = on_drop(move || {
         println!("printed in a destructor");
         eprintln!("and so is this");
-        // With the key's destructor alone, a std without a current thread any more may panic here.
-        if EXIT_LIST {
-            let name = thread::current().name().map(String::from);
+        // In the key's destructor, which is all there is for a value made after the exit list has run, std may have no
+        // current thread any more: that depends on whose key is the lower one. With `direct-read` it is not ours.
+        if let Ok(name) = catch_unwind(|| thread::current().name().map(String::from)) {
             log.send(Event::Name(name)).unwrap();
         }
         log.send(Event::Std(STD.try_with(|_| STD_VALUE.with(Cell::get)).ok())).unwrap();
@@ -100,7 +101,7 @@ fn stds_thread_locals_that_were_first_outlive_ours() {
     if EXIT_LIST {
         assert_eq!(events, [named("first"), Event::Std(Some(7)), Event::StdDestroyed]);
     } else {
-        assert_eq!(events.len(), 2);
+        assert!(events.len() >= 2);
         assert!(events.contains(&Event::StdDestroyed));
     }
 }
@@ -114,7 +115,7 @@ fn stds_thread_locals_that_came_later_may_be_gone() {
     if EXIT_LIST {
         assert_eq!(events, [Event::StdDestroyed, named("later"), Event::Std(None)]);
     } else {
-        assert_eq!(events.len(), 2);
+        assert!(events.len() >= 2);
     }
 }
 
