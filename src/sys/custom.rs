@@ -90,10 +90,11 @@
 //!
 //! # The lock
 //!
-//! The crate has one lock, held for some dozen instructions (for each value of an object that is dropped, and up to 64 values of a task
-//! that ends); no user code and no allocation runs under it. A task that finds it taken calls [`Backend::relax`] in a loop. If
-//! tasks can be pre-empted, `relax` must let the holder run: under strict priorities a plain yield does not let a task of lower
-//! priority run, sleeping for a tick does.
+//! The crate has one lock. No user code and no allocation runs under it, and it is held for some dozen instructions; longer when an
+//! object is dropped (for each task that has a value of it), when a task ends (for up to 64 values at a time), and when the
+//! number of objects doubles (a table is copied). A task that finds it taken calls [`Backend::relax`] in a loop. If tasks can
+//! be pre-empted, `relax` must let the holder run: under strict priorities a plain yield does not let a task of lower priority run,
+//! sleeping for a tick does.
 //!
 //! With the feature `critical-section` and this backend, every hold of the lock is inside a critical section of the
 //! [critical-section](https://docs.rs/critical-section) crate, for which the program installs an implementation, too. On
@@ -114,7 +115,7 @@
 //!   [`OutOfKeys`](crate::AccessError::OutOfKeys), even after the first was dropped, since nobody can clear what it left in
 //!   the other tasks.
 //!
-//! Targets need atomic compare-and-swap for pointers.
+//! Targets need atomic compare-and-swap for pointers: not `thumbv6m-none-eabi`, nor RISC-V without `a`.
 
 use super::Destructor;
 #[cfg(feature = "alloc")]
@@ -156,7 +157,8 @@ pub unsafe trait Backend {
     }
 }
 
-/// Installs a type that implements [`custom::Backend`](crate::custom::Backend). Exactly once in a program, in any of its crates.
+/// Installs a type that implements [`custom::Backend`](crate::custom::Backend). Exactly once in a program, in any of its crates:
+/// without one, and with two, it does not link.
 ///
 /// See [`custom`](crate::custom).
 #[macro_export]

@@ -301,3 +301,23 @@ fn a_thread_is_a_task_of_its_own() {
     thread::spawn(|| VALUE.with(|_| ())).join().unwrap();
     assert_eq!(DROPPED.load(SeqCst), 1);
 }
+
+/// At the very end of a thread this backend has no place for a pointer, and refuses.
+#[test]
+fn where_the_backend_refuses_there_is_an_error() {
+    static SEEN: Mutex<Vec<Result<usize, AccessError>>> = Mutex::new(Vec::new());
+    struct AtTheEnd;
+    impl Drop for AtTheEnd {
+        fn drop(&mut self) {
+            SEEN.lock().unwrap().push(COUNT.try_with(Cell::get));
+        }
+    }
+    std::thread_local!(static AT_THE_END: AtTheEnd = const { AtTheEnd });
+    let thread = thread::spawn(|| {
+        // Made before the thread's context, and so destroyed after it.
+        AT_THE_END.with(|_| ());
+        COUNT.set(1);
+    });
+    thread.join().unwrap();
+    assert_eq!(*SEEN.lock().unwrap(), [Err(AccessError::OutOfMemory)]);
+}
