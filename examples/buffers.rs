@@ -23,9 +23,8 @@ impl Renderer {
 
     /// The length of a page.
     fn render(&self, page: usize) -> usize {
-        self.buffers.with(|buffer| {
+        self.buffers.with_borrow_mut(|buffer| {
             // As its last user left it: this thread, or one that has ended. Its memory is there already.
-            let mut buffer = buffer.borrow_mut();
             buffer.clear();
             for line in 0..page {
                 writeln!(buffer, "page {page}, line {line}").unwrap();

@@ -27,8 +27,7 @@ fn main() {
         for _ in 0..4 {
             s.spawn(|| {
                 while let Some(line) = lines.get(next_line.fetch_add(1, Relaxed)) {
-                    counts.with(|map| {
-                        let mut map = map.borrow_mut();
+                    counts.with_borrow_mut(|map| {
                         for word in line.split_whitespace() {
                             *map.entry(word).or_default() += 1;
                         }

@@ -44,7 +44,7 @@ use core::ptr::NonNull;
 ///     for _ in 0..4 {
 ///         s.spawn(|| {
 ///             for _ in 0..1000 {
-///                 hits.with(|n| n.set(n.get() + 1));
+///                 hits.update(|n| n + 1);
 ///             }
 ///         });
 ///     }
@@ -328,7 +328,7 @@ impl<T: Send, F> PerThread<T, F> {
     /// # Safety
     /// As for `access::value_or`.
     #[inline(always)]
-    unsafe fn value_or(&self, init: impl FnOnce() -> T) -> Result<*mut T, AccessError> {
+    pub(crate) unsafe fn value_or(&self, init: impl FnOnce() -> T) -> Result<*mut T, AccessError> {
         // SAFETY: the word is this object's, and `KIND` is what all its nodes are; the rest as the caller promises.
         unsafe { access::value_or(&self.word, Self::KIND, init) }
     }

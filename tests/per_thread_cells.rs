@@ -1,0 +1,72 @@
+//! What `PerThread` has for `Cell` and `RefCell`: the methods of `ThreadLocal` (tests/cells.rs), on a value that may have
+//! been another thread's.
+
+#![cfg(feature = "alloc")]
+
+mod common;
+
+use std::cell::{Cell, RefCell};
+use std::thread;
+
+use common::{in_thread, Log};
+use os_thread_local::PerThread;
+
+/// Leaves a value behind in a thread that ends.
+fn leave_behind<T: Send, F: Fn() -> T + Sync>(object: &PerThread<T, F>, f: impl FnOnce(&T) + Send) {
+    thread::scope(|s| s.spawn(|| object.with(f)).join().unwrap());
+}
+
+#[test]
+fn cells() {
+    let object = PerThread::new(|| Cell::new(1));
+    assert_eq!((object.get(), object.replace(2), object.take(), object.get()), (1, 1, 2, 0));
+    object.set(5);
+    object.update(|n| n + 1);
+    assert_eq!(object.get(), 6);
+    assert_eq!(object.into_iter().map(Cell::into_inner).collect::<Vec<_>>(), [6]);
+}
+
+#[test]
+fn ref_cells() {
+    let object = PerThread::new(|| RefCell::new(vec![1]));
+    object.with_borrow_mut(|v| v.push(2));
+    assert_eq!(object.with_borrow(Vec::len), 2);
+    assert_eq!(object.replace(vec![3]), [1, 2]);
+    assert_eq!(object.take(), [3]);
+    object.set(vec![4, 5]);
+    assert_eq!(object.with_borrow(|v| v[1]), 5);
+    let text = String::from("borrowed");
+    let texts: PerThread<RefCell<Vec<&str>>> = PerThread::default();
+    texts.with_borrow_mut(|v| v.push(&text));
+    assert_eq!(texts.into_iter().flat_map(RefCell::into_inner).collect::<Vec<_>>(), ["borrowed"]);
+}
+
+#[test]
+fn set_runs_no_initializer() {
+    static CELL: PerThread<Cell<u32>> = PerThread::new(|| panic!("not run"));
+    static REF_CELL: PerThread<RefCell<u32>> = PerThread::new(|| panic!("not run"));
+    CELL.set(1);
+    REF_CELL.set(2);
+    assert_eq!((CELL.get(), REF_CELL.take()), (1, 2));
+    in_thread(|| CELL.set(3));
+    assert_eq!((CELL.len(), CELL.get()), (2, 1));
+}
+
+#[test]
+fn set_replaces_what_a_thread_left_behind() {
+    let log = Log::new();
+    let object = PerThread::from_fn(|| RefCell::new(log.entry(1)));
+    leave_behind(&object, |_| ());
+    object.set(log.entry(2));
+    assert_eq!((log.take(), object.len()), (vec![1], 1));
+    assert_eq!(object.with_borrow(|v| v.name), 2);
+    drop(object);
+    assert_eq!(log.take(), [2]);
+}
+
+#[test]
+fn the_other_methods_find_what_a_thread_left_behind() {
+    let object = PerThread::new(|| Cell::new(1));
+    leave_behind(&object, |v| v.set(7));
+    assert_eq!(object.get(), 7);
+}
