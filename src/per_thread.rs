@@ -10,6 +10,7 @@ use crate::AccessError;
 use core::fmt;
 use core::iter::FusedIterator;
 use core::marker::PhantomData;
+use core::panic::{RefUnwindSafe, UnwindSafe};
 use core::ptr::NonNull;
 
 /// A value per thread that belongs to the object: all of them can be visited, and they die with it.
@@ -509,6 +510,9 @@ unsafe impl<T: Sync> Send for Iter<'_, T> {}
 // SAFETY: as above.
 unsafe impl<T: Sync> Sync for Iter<'_, T> {}
 
+impl<T: RefUnwindSafe> UnwindSafe for Iter<'_, T> {}
+impl<T: RefUnwindSafe> RefUnwindSafe for Iter<'_, T> {}
+
 impl<'a, T> Iterator for Iter<'a, T> {
     type Item = &'a T;
 
@@ -552,6 +556,9 @@ pub struct IterMut<'a, T> {
 unsafe impl<T: Send> Send for IterMut<'_, T> {}
 // SAFETY: as above; a shared one gives nothing out.
 unsafe impl<T: Sync> Sync for IterMut<'_, T> {}
+
+// As a `&mut T`, it is not `UnwindSafe`.
+impl<T: RefUnwindSafe> RefUnwindSafe for IterMut<'_, T> {}
 
 impl<'a, T> Iterator for IterMut<'a, T> {
     type Item = &'a mut T;
@@ -597,6 +604,9 @@ pub struct IntoIter<T> {
 unsafe impl<T: Send> Send for IntoIter<T> {}
 // SAFETY: as above; a shared one gives nothing out.
 unsafe impl<T: Sync> Sync for IntoIter<T> {}
+
+impl<T: UnwindSafe> UnwindSafe for IntoIter<T> {}
+impl<T: RefUnwindSafe> RefUnwindSafe for IntoIter<T> {}
 
 impl<T> Iterator for IntoIter<T> {
     type Item = T;

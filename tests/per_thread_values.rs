@@ -411,6 +411,7 @@ fn auto_traits() {
     check::<u32>();
     check::<Cell<u32>>();
     check::<RefCell<Vec<u32>>>();
+    unwind::<(Iter<'_, u32>, IntoIter<u32>)>();
     send::<Iter<'_, u32>>();
     sync::<(Iter<'_, u32>, IterMut<'_, u32>, IntoIter<u32>, Drain<'_, u32>)>();
     assert_eq!(size_of::<PerThread<[u8; 4096]>>(), 2 * size_of::<usize>());
