@@ -83,7 +83,13 @@ fn main() {
     // POSIX has four rounds, and a value that is made in the last of them stays: so does that of any library.
     let rounds = children::times("OS_THREAD_LOCAL_ROUNDS", if cfg!(unix) { 2 } else { 1 });
     let mut cases = 0;
+    // A thread whose very first use is in a key's destructor is past its exit list, and glibc keeps the 32 bytes of what is
+    // registered there then, for std as for us: LeakSanitizer says so.
+    let first_uses = children::times("OS_THREAD_LOCAL_LATE_FIRST_USES", 1) != 0;
     for uses_ours in [true, false] {
+        if !uses_ours && !first_uses {
+            continue;
+        }
         for (first, last) in [(rounds, 0), (0, rounds), (1, 1), (rounds, rounds)] {
             for _ in 0..20 {
                 in_thread(move || {

@@ -238,12 +238,7 @@ mod process {
     type Handler = unsafe extern "C" fn();
 
     /// `pthread_t`: an unsigned int in these, a pointer or a long in the others.
-    #[cfg(any(
-        target_os = "aix",
-        target_os = "illumos",
-        target_os = "nto",
-        target_os = "solaris",
-    ))]
+    #[cfg(any(target_os = "aix", target_os = "illumos", target_os = "nto", target_os = "solaris",))]
     type Thread = u32;
     #[cfg(not(any(
         target_os = "aix",
