@@ -75,6 +75,9 @@
 //! void os_thread_local_0_2_task_exit(void);
 //! ```
 //!
+//! Whole programs are in the repository: `examples/firmware` (a Cortex-M3 without an operating system), `examples/green-threads`
+//! (tasks in user space that move between threads), `examples/c-kernel`.
+//!
 //! # What may be called from where
 //!
 //! - **A task** may do everything, as a thread does.
@@ -157,8 +160,7 @@ pub unsafe trait Backend {
     }
 }
 
-/// Installs a type that implements [`custom::Backend`](crate::custom::Backend). Exactly once in a program, in any of its crates:
-/// without one, and with two, it does not link.
+/// Installs a type that implements [`custom::Backend`](crate::custom::Backend). Exactly once in a program, in any of its crates.
 ///
 /// See [`custom`](crate::custom).
 #[macro_export]
