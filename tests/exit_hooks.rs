@@ -57,11 +57,6 @@ fn use_std(log: &Sender<Event>) {
 
 /// Makes a value of ours that looks at everything when it is destroyed.
 fn use_ours(log: &Sender<Event>) {
-    use_ours_asking(log, EXIT_LIST);
-}
-
-/// `name`: ask for the current thread as well.
-fn use_ours_asking(log: &Sender<Event>, name: bool) {
     let log = log.clone();
     let drop = on_drop(move || {
         println!("printed in a destructor");
@@ -130,7 +125,7 @@ fn the_destructor_of_stds_is_the_first_to_use_ours() {
     let events = events("late", |log| {
         let l = log.clone();
         STD_VALUE.with(|v| v.set(8));
-        STD.with(|std| *std.borrow_mut() = Some(on_drop(move || use_ours_asking(&l, false))));
+        STD.with(|std| *std.borrow_mut() = Some(on_drop(move || use_ours(&l))));
     });
     assert_eq!(events.last(), Some(&Event::Std(None)));
 }
