@@ -8,6 +8,7 @@ mod common;
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::mpsc::{channel, Receiver, Sender};
 use std::sync::{Barrier, Mutex};
 use std::thread;
 
@@ -16,6 +17,29 @@ use os_thread_local::{PerThread, ThreadLocal};
 
 fn address<T>(value: &T) -> usize {
     value as *const T as usize
+}
+
+/// A thread that has no value yet and runs a function when it is asked to. It is started beforehand: on Windows a
+/// destructor that waits for a new thread to start waits forever, for both want the loader's lock.
+struct Helper(Sender<usize>, Receiver<()>);
+
+impl Helper {
+    fn new(f: fn(usize)) -> Helper {
+        let (ask, asked) = channel();
+        let (answer, answered) = channel();
+        thread::spawn(move || {
+            if let Ok(argument) = asked.recv() {
+                f(argument);
+                answer.send(()).unwrap();
+            }
+        });
+        Helper(ask, answered)
+    }
+
+    fn run(self, argument: usize) {
+        self.0.send(argument).unwrap();
+        self.1.recv().unwrap();
+    }
 }
 
 #[test]
@@ -133,31 +157,38 @@ fn no_value_has_two_threads() {
     static CHECKS: AtomicUsize = AtomicUsize::new(0);
 
     /// Uses the value here and, in the middle of that, in another thread.
-    fn check() {
+    fn check(helper: Helper) {
         OBJECT.with(|ours| {
             ours.set(1);
-            let ours_at = address(ours);
-            in_thread(move || {
-                OBJECT.with(|theirs| {
-                    assert_ne!(address(theirs), ours_at);
-                    theirs.set(2);
-                })
-            });
+            helper.run(address(ours));
             assert_eq!(ours.get(), 1);
         });
         CHECKS.fetch_add(1, SeqCst);
     }
-    struct Check;
+    fn helper() -> Helper {
+        Helper::new(|ours_at| {
+            OBJECT.with(|theirs| {
+                assert_ne!(address(theirs), ours_at);
+                theirs.set(2);
+            })
+        })
+    }
+    #[derive(Default)]
+    struct Check(Cell<Option<Helper>>);
     impl Drop for Check {
         fn drop(&mut self) {
-            check();
+            check(self.0.take().unwrap());
         }
     }
-    std::thread_local!(static IN_STD: Check = const { Check });
-    static IN_OURS: ThreadLocal<Check> = ThreadLocal::new(|| Check);
+    std::thread_local!(static IN_STD: Check = Check::default());
+    static IN_OURS: ThreadLocal<Check> = ThreadLocal::new(Check::default);
 
     // The order in which a thread uses them is the order in which they end, or the reverse.
-    let uses: [fn(); 3] = [|| IN_STD.with(|_| ()), || IN_OURS.with(|_| ()), check];
+    let uses: [fn(); 3] = [
+        || IN_STD.with(|c| c.0.set(Some(helper()))),
+        || IN_OURS.with(|c| c.0.set(Some(helper()))),
+        || check(helper()),
+    ];
     for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
         in_thread(move || order.iter().for_each(|&i| uses[i]()));
     }
@@ -191,9 +222,10 @@ fn destructors_find_the_threads_own_value() {
             if object_first {
                 use_it();
             }
+            let mut helper = Some(Helper::new(|_| OBJECT.with(|v| v.set(8))));
             LAST.with_borrow_mut(|last| {
-                *last = Some(OnDrop(Box::new(|| {
-                    in_thread(|| OBJECT.with(|v| v.set(8)));
+                *last = Some(OnDrop(Box::new(move || {
+                    helper.take().unwrap().run(0);
                     SEEN.lock().unwrap().push(OBJECT.with(Cell::get));
                 })));
             });
