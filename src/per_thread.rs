@@ -30,9 +30,11 @@ use core::ptr::NonNull;
 ///
 /// With the object, at once, by the thread that drops it; or when they are taken out ([`clear`](Self::clear), [`drain`](Self::drain),
 /// [`remove`](Self::remove)). Not when a thread exits: destructors that run then and use the object find the thread's value still there, or,
-/// after the very last moment, take over one like a new thread. Values of a `static` are not destroyed when the process exits.
+/// once it was left to others, take over one like a new thread. Values of a `static` are not destroyed when the process exits.
 ///
-/// On Windows each fiber has a value of its own, which it leaves behind when it is deleted.
+/// On Windows each fiber has a value of its own, which it leaves behind when it is deleted. There std's thread-local values are
+/// destroyed after this crate's: a value that their destructors take over or make stays with the thread that has ended, and is not
+/// used again until it is taken out or the object is dropped.
 ///
 /// # Examples
 ///

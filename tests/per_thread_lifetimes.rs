@@ -194,8 +194,11 @@ fn the_object_works_in_every_destructor() {
         });
     }
     assert_eq!((ERRORS.load(SeqCst), USES.load(SeqCst)), (0, 4));
-    // The next thread takes over the value in which they counted.
-    assert_eq!(in_thread(|| OBJECT.with(Cell::get)), 4);
+    // The next thread takes over the value in which they counted. On Windows std's destructors run after the system has called
+    // the crate for the last time in a thread: what they take over there, it keeps.
+    if cfg!(not(windows)) {
+        assert_eq!(in_thread(|| OBJECT.with(Cell::get)), 4);
+    }
 }
 
 /// Objects that are dropped while the threads that used them end.
