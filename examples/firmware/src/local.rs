@@ -20,6 +20,8 @@ unsafe impl os_thread_local::custom::Backend for Backend {
     }
 
     fn relax() {
+        // The task that holds the lock cannot run before the handler has returned.
+        assert!(!kernel::in_handler(), "a handler waits for the task that it interrupted");
         kernel::yield_now();
     }
 }
