@@ -32,7 +32,7 @@ use core::ptr::NonNull;
 /// [`remove`](Self::remove)). Not when a thread exits: destructors that run then and use the object find the thread's value still there, or,
 /// once it was left to others, take over one like a new thread. Values of a `static` are not destroyed when the process exits.
 ///
-/// On Windows each fiber has a value of its own, which it leaves behind when it is deleted. There std's thread-local values are
+/// On Windows each fiber has a value of its own, which it leaves behind when it is deleted. There std's thread-local values may be
 /// destroyed after this crate's: a value that their destructors take over or make stays with the thread that has ended, and is not
 /// used again until it is taken out or the object is dropped.
 ///
