@@ -6,22 +6,31 @@ extern crate alloc;
 /// Every `core::` in these files is this one.
 extern crate loom_core as core;
 
+#[rustfmt::skip] // formatted where they are
 #[path = "../../../src/access.rs"]
 mod access;
+#[rustfmt::skip] // formatted where they are
 #[path = "../../../src/error.rs"]
 mod error;
+#[rustfmt::skip] // formatted where they are
 #[path = "../../../src/local.rs"]
 mod local;
+#[rustfmt::skip] // formatted where they are
 #[path = "../../../src/node.rs"]
 mod node;
+#[rustfmt::skip] // formatted where they are
 #[path = "../../../src/per_thread.rs"]
 pub mod per_thread;
+#[rustfmt::skip] // formatted where they are
 #[path = "../../../src/record.rs"]
 mod record;
+#[rustfmt::skip] // formatted where they are
 #[path = "../../../src/registry.rs"]
 mod registry;
+#[rustfmt::skip] // formatted where they are
 #[path = "../../../src/root.rs"]
 mod root;
+#[rustfmt::skip] // formatted where they are
 #[path = "../../../src/slot.rs"]
 mod slot;
 

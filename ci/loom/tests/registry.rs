@@ -61,8 +61,7 @@ static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
 fn model(taken: usize, bound: usize, f: impl Fn() + Send + Sync + 'static) {
     let _alone = ALONE.lock().unwrap_or_else(|e| e.into_inner());
     // The first use of the crate, and the growth of the registry, are not loom's business.
-    let mut before: Vec<ThreadLocal<u8>> =
-        (0..taken + 8).map(|_| ThreadLocal::new(|| 0)).collect();
+    let mut before: Vec<ThreadLocal<u8>> = (0..taken + 8).map(|_| ThreadLocal::new(|| 0)).collect();
     before.iter().for_each(|o| o.prepare().unwrap());
     before[0].with(|_| ());
     sys::end_of_plain_thread();

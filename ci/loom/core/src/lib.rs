@@ -7,7 +7,7 @@
 
 pub use ::core::*;
 
-use loom::cell::UnsafeCell as Access;
+use loom::cell::UnsafeCell as UnsafeAccess;
 use loom::sync::atomic::AtomicUsize as Loomed;
 use std::sync::atomic::{AtomicPtr as StdPtr, AtomicUsize as StdUsize, Ordering::SeqCst};
 use std::sync::Mutex;
@@ -25,7 +25,7 @@ const COMPANIONS_OF_EACH: usize = 160;
 #[allow(clippy::vec_box)]
 struct Companions {
     atomics: Vec<Box<Loomed>>,
-    accesses: Vec<Box<Access<()>>>,
+    accesses: Vec<Box<UnsafeAccess<()>>>,
     used: (usize, usize),
     lock: Option<Box<loom::sync::Mutex<()>>>,
 }
@@ -37,7 +37,8 @@ unsafe impl Send for Companions {}
 pub fn begin() {
     let mut companions = COMPANIONS.lock().unwrap();
     companions.atomics = (0..COMPANIONS_OF_EACH).map(|_| Box::new(Loomed::new(0))).collect();
-    companions.accesses = (0..COMPANIONS_OF_EACH).map(|_| Box::new(Access::new(()))).collect();
+    companions.accesses =
+        (0..COMPANIONS_OF_EACH).map(|_| Box::new(UnsafeAccess::new(()))).collect();
     companions.used = (0, 0);
     companions.lock = Some(Box::new(loom::sync::Mutex::new(())));
     EXECUTION.store(COUNT.fetch_add(1, SeqCst) + 1, SeqCst);
@@ -201,13 +202,13 @@ pub mod sync {
 }
 
 pub mod cell {
-    use super::{Access, Watched};
+    use super::{UnsafeAccess, Watched};
     pub use ::core::cell::*;
 
     /// loom complains when two threads use it, one of them to write, and nothing says which comes first.
     pub struct Cell<T> {
         plain: ::core::cell::Cell<T>,
-        watched: Watched<Access<()>>,
+        watched: Watched<UnsafeAccess<()>>,
     }
 
     impl<T> Cell<T> {
@@ -215,7 +216,7 @@ pub mod cell {
             Cell { plain: ::core::cell::Cell::new(value), watched: Watched::new() }
         }
 
-        fn access(&self) -> Option<&Access<()>> {
+        fn access(&self) -> Option<&UnsafeAccess<()>> {
             let access = self.watched.get(|companions| {
                 companions.used.1 += 1;
                 &*companions.accesses[companions.used.1 - 1]
