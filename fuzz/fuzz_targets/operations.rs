@@ -25,5 +25,5 @@ impl machine::Choices for Bytes<'_> {
 }
 
 fuzz_target!(|bytes: &[u8]| {
-    machine::run(&mut Bytes(bytes), 10_000);
+    machine::run(&mut Bytes(bytes), 10_000, 48);
 });

@@ -25,8 +25,6 @@ pub trait Choices {
     }
 }
 
-/// What there is at a time.
-const OBJECTS: usize = 48;
 const THREADS: usize = 4;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -545,10 +543,10 @@ impl fmt::Display for Census {
     }
 }
 
-fn plan(choices: &mut dyn Choices, next: usize) -> Plan {
+fn plan(choices: &mut dyn Choices, next: usize, objects: usize) -> Plan {
     let mut act = |panics: usize| match choices.below(10) {
-        0 | 1 => Act::Use(nearby(choices, next)),
-        2 => Act::Drop(nearby(choices, next)),
+        0 | 1 => Act::Use(nearby(choices, next, objects)),
+        2 => Act::Drop(nearby(choices, next, objects)),
         3 if panics > 0 => Act::Panic,
         // Its own object, which is in use then.
         4 => Act::Use(next),
@@ -559,15 +557,15 @@ fn plan(choices: &mut dyn Choices, next: usize) -> Plan {
 }
 
 /// One of the objects of late, whether it is still there or not.
-fn nearby(choices: &mut dyn Choices, next: usize) -> usize {
-    next.saturating_sub(1 + choices.below(OBJECTS))
+fn nearby(choices: &mut dyn Choices, next: usize, objects: usize) -> usize {
+    next.saturating_sub(1 + choices.below(objects))
 }
 
-fn operation(choices: &mut dyn Choices, next: &mut usize) -> Op {
-    let id = nearby(choices, *next);
+fn operation(choices: &mut dyn Choices, next: &mut usize, objects: usize) -> Op {
+    let id = nearby(choices, *next, objects);
     match choices.below(20) {
         0 | 1 => {
-            let plan = plan(choices, *next);
+            let plan = plan(choices, *next, objects);
             *next += 1;
             Op::Make(*next - 1, plan)
         }
@@ -582,8 +580,9 @@ fn operation(choices: &mut dyn Choices, next: &mut usize) -> Op {
     }
 }
 
-/// Runs a program of about so many operations, and panics where the crate does not do as the model.
-pub fn run(choices: &mut dyn Choices, operations: u64) -> Census {
+/// Runs a program of about so many operations on about so many objects at a time, and panics where the crate does not do as
+/// the model.
+pub fn run(choices: &mut dyn Choices, operations: u64, objects: usize) -> Census {
     let world = Arc::new(World::default());
     let mut model = Model::default();
     let mut workers: Vec<(usize, Worker)> = vec![];
@@ -623,14 +622,15 @@ pub fn run(choices: &mut dyn Choices, operations: u64) -> Census {
             continue;
         }
         let (id, worker) = &workers[index];
-        let ops: Vec<Op> =
-            (0..1 + choices.below(64)).map(|_| operation(choices, &mut next_object)).collect();
+        let ops: Vec<Op> = (0..1 + choices.below(64))
+            .map(|_| operation(choices, &mut next_object, objects))
+            .collect();
         worker.run(&ops);
         ops.iter().for_each(|op| model.run(*id, *op));
         census.operations += ops.len() as u64;
         // Old objects go, so that there are a few dozen.
         let old: Vec<usize> =
-            model.objects.keys().copied().filter(|&o| o + OBJECTS < next_object).collect();
+            model.objects.keys().copied().filter(|&o| o + objects < next_object).collect();
         let mut old: Vec<Op> = old.into_iter().map(Op::Drop).collect();
         old.sort_by_key(|op| format!("{:?}", op));
         worker.run(&old);
@@ -646,7 +646,7 @@ pub fn run(choices: &mut dyn Choices, operations: u64) -> Census {
         expect(&mut model, &("the end of thread", id), &mut census);
     }
     let ops: Vec<Op> = (0..next_object)
-        .skip(next_object.saturating_sub(10 * OBJECTS))
+        .skip(next_object.saturating_sub(10 * objects))
         .filter(|id| model.listed(*id))
         .map(Op::Drop)
         .collect();

@@ -32,8 +32,10 @@ fn random_programs_do_as_the_model() {
     while total.operations < operations {
         // Programs of different lengths, so that some have few threads and objects, and others many.
         let length = (1_000 << (seed % 8)).min(operations);
+        // And some that make the tables of threads grow more than once.
+        let objects = if seed % 4 == 3 { 300 } else { 48 };
         let mut random = Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
-        let census = match catch_unwind(AssertUnwindSafe(|| run(&mut random, length))) {
+        let census = match catch_unwind(AssertUnwindSafe(|| run(&mut random, length, objects))) {
             Ok(census) => census,
             Err(panic) => {
                 eprintln!("OS_THREAD_LOCAL_SEED={} OS_THREAD_LOCAL_OPERATIONS={}", seed, length);
