@@ -7,9 +7,9 @@ mod common;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
+use std::panic::catch_unwind;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::sync::mpsc::{channel, Receiver, Sender};
-use std::sync::{Barrier, Mutex};
+use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
 
 use common::{in_thread, OnDrop};
@@ -20,25 +20,41 @@ fn address<T>(value: &T) -> usize {
 }
 
 /// A thread that has no value yet and runs a function when it is asked to. It is started beforehand: on Windows a
-/// destructor that waits for a new thread to start waits forever, for both want the loader's lock.
-struct Helper(Sender<usize>, Receiver<()>);
+/// destructor that waits for a new thread to start waits forever, for both want the loader's lock. And it is asked without std's
+/// channels, which leave something behind in a thread whose thread-local values are gone.
+struct Helper(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    argument: AtomicUsize,
+    state: AtomicUsize,
+}
+
+const ASKED: usize = 1;
+const DONE: usize = 2;
+const FAILED: usize = 3;
 
 impl Helper {
     fn new(f: fn(usize)) -> Helper {
-        let (ask, asked) = channel();
-        let (answer, answered) = channel();
+        let shared = Arc::new(Shared::default());
+        let helper = Helper(shared.clone());
         thread::spawn(move || {
-            if let Ok(argument) = asked.recv() {
-                f(argument);
-                answer.send(()).unwrap();
+            while shared.state.load(SeqCst) != ASKED {
+                thread::yield_now();
             }
+            let result = catch_unwind(|| f(shared.argument.load(SeqCst)));
+            shared.state.store(if result.is_ok() { DONE } else { FAILED }, SeqCst);
         });
-        Helper(ask, answered)
+        helper
     }
 
     fn run(self, argument: usize) {
-        self.0.send(argument).unwrap();
-        self.1.recv().unwrap();
+        self.0.argument.store(argument, SeqCst);
+        self.0.state.store(ASKED, SeqCst);
+        while self.0.state.load(SeqCst) == ASKED {
+            thread::yield_now();
+        }
+        assert_eq!(self.0.state.load(SeqCst), DONE);
     }
 }
 

@@ -108,9 +108,9 @@ fn destructors_of_a_scoped_thread_run_after_the_scope() {
     static NEWEST: ThreadLocal<Last> = ThreadLocal::new(|| RefCell::new(None));
 
     for number in 0..8 {
-        let (open, gate) = channel::<()>();
+        // Not a channel: std's leave something behind in a thread whose thread-local values are gone.
+        let gate = Arc::new(AtomicBool::new(false));
         let (done, all_done) = channel();
-        let mut gate = Some(gate);
         let borrowed = Box::new(AtomicUsize::new(1));
         {
             let mut objects: Vec<_> =
@@ -118,13 +118,17 @@ fn destructors_of_a_scoped_thread_run_after_the_scope() {
             let object = &objects[number * 5];
             thread::scope(|s| {
                 s.spawn(|| {
-                    let gate = gate.take().unwrap();
+                    let gate = gate.clone();
                     OLDEST.with_borrow_mut(|last| {
                         *last = Some(OnDrop(Box::new(move || done.send(()).unwrap())));
                     });
                     object.with(|_| ());
                     NEWEST.with_borrow_mut(|last| {
-                        *last = Some(OnDrop(Box::new(move || gate.recv().unwrap())));
+                        *last = Some(OnDrop(Box::new(move || {
+                            while !gate.load(SeqCst) {
+                                thread::yield_now();
+                            }
+                        })));
                     });
                 });
             });
@@ -133,7 +137,7 @@ fn destructors_of_a_scoped_thread_run_after_the_scope() {
             assert_eq!(borrowed.load(SeqCst), 2);
         }
         drop(borrowed);
-        open.send(()).unwrap();
+        gate.store(true, SeqCst);
         all_done.recv().unwrap();
     }
 }
