@@ -61,8 +61,8 @@ impl SlotWord {
         sooner_the_other();
         let number = word & LOWER;
         if number >= BY_CALL {
-            // SAFETY: as the caller promises.
             return if direct::POSSIBLE {
+                // SAFETY: as the caller promises.
                 unsafe { Self::find_by_call(word) }
             } else {
                 ptr::null_mut()
