@@ -250,12 +250,29 @@ mod process {
 
     extern "C" {
         pub(super) fn pthread_self() -> Thread;
+        #[cfg(not(target_os = "nto"))]
         pub(super) fn atexit(run: extern "C" fn()) -> i32;
         pub(super) fn pthread_atfork(
             prepare: Option<Handler>,
             parent: Option<Handler>,
             child: Option<Handler>,
         ) -> i32;
+    }
+
+    /// QNX has it inline in <stdlib.h>: there is no symbol of that name.
+    #[cfg(target_os = "nto")]
+    unsafe fn atexit(run: extern "C" fn()) -> i32 {
+        use core::ffi::c_void;
+        extern "C" {
+            static __dso_handle: *mut c_void;
+            fn __cxa_atexit(
+                run: extern "C" fn(),
+                argument: *mut c_void,
+                library: *mut c_void,
+            ) -> i32;
+        }
+        // SAFETY: what the header does. `run` ignores the argument it gets.
+        unsafe { __cxa_atexit(run, core::ptr::null_mut(), __dso_handle) }
     }
 
     pub(super) fn at_exit(run: extern "C" fn()) {

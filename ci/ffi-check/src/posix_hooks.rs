@@ -11,7 +11,7 @@ same_function!(loader::dlsym, libc::dlsym, "C", (_, _));
 same_function!(loader::dladdr, libc::dladdr, "C", (_, _));
 #[cfg(not(feature = "without-dlopen"))]
 same_function!(loader::dlopen, libc::dlopen, "C", (_, _));
-#[cfg(not(feature = "without-atexit"))]
+#[cfg(not(any(feature = "without-atexit", target_os = "nto")))] // no symbol there
 same_function!(process::atexit, libc::atexit, "C", (_));
 #[cfg(not(feature = "without-pthread_atfork"))]
 same_function!(process::pthread_atfork, libc::pthread_atfork, "C", (_, _, _));
