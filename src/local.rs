@@ -82,7 +82,8 @@ use core::marker::PhantomData;
 ///
 /// A panic in `Drop` while a thread exits aborts the process, as with std.
 ///
-/// On Windows each fiber has a value of its own, destroyed with the fiber.
+/// On Windows each fiber has a value of its own, destroyed with the fiber. Threads end one at a time there, under the
+/// loader's lock: a `Drop` must not wait for another thread to start or to end, as with std.
 ///
 /// # What it may cost
 ///
