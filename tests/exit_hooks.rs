@@ -147,5 +147,9 @@ fn what_stds_destructors_make_afterwards() {
         OURS.with(|_| ());
     });
     assert_eq!(got, [Event::StdDestroyed]);
-    assert_eq!((census.built(), census.dropped(), census.strayed()), (1, 1, 0));
+    assert_eq!((census.built(), census.strayed()), (1, 0));
+    // Windows has one round: what is made after it stays.
+    if cfg!(not(windows)) {
+        assert_eq!(census.dropped(), 1);
+    }
 }
