@@ -43,19 +43,8 @@ pub const ATOMIC: &str = "one AtomicU64 for all";
 pub const NOTHING: &str = "the loop or thread alone";
 
 /// All columns, in the order of the table.
-pub const ALL: [&str; 11] = [
-    OURS,
-    DIRECT,
-    RAW,
-    ANCESTOR,
-    THREAD_LOCAL,
-    STD,
-    STD_PLAIN,
-    CPP,
-    BOOST,
-    ATOMIC,
-    NOTHING,
-];
+pub const ALL: [&str; 11] =
+    [OURS, DIRECT, RAW, ANCESTOR, THREAD_LOCAL, STD, STD_PLAIN, CPP, BOOST, ATOMIC, NOTHING];
 
 /// A set of thread-local objects of one kind.
 pub trait Objects: Send + Sync + Sized + 'static {
@@ -248,9 +237,7 @@ impl Object for RawKey {
     fn read(&self) -> u64 {
         // SAFETY: the key lives as long as `self`, its values are boxes of `Value`.
         unsafe {
-            let mut value = libc::pthread_getspecific(self.0)
-                .cast::<Value>()
-                .cast_const();
+            let mut value = libc::pthread_getspecific(self.0).cast::<Value>().cast_const();
             if value.is_null() {
                 value = self.make();
             }
@@ -279,11 +266,7 @@ macro_rules! fixed {
         fn call() {
             black_box($read);
         }
-        Fixed {
-            name: $name,
-            loop_,
-            call,
-        }
+        Fixed { name: $name, loop_, call }
     }};
 }
 

@@ -1,3 +1,178 @@
-//! What grows with the number of objects or threads.
+//! What grows with the number of objects or of threads, up to 1,000,000 and 10,000: `cargo run --release --bin growth`. Takes a minute, and
+//! writes its tables into `docs/BENCHMARKS.md` (`BENCH_OUT=folder` for elsewhere). An argument divides both limits.
 
-fn main() {}
+use os_thread_local::ThreadLocal;
+use os_thread_local_benches::peers::Value;
+use os_thread_local_benches::report::{human, machine, replace_section};
+use os_thread_local_benches::scenarios::grouped;
+use std::fmt::Write;
+use std::hint::black_box;
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+type Object = ThreadLocal<Value>;
+
+fn new() -> Object {
+    ThreadLocal::new(Value::new)
+}
+
+fn timed<R>(body: impl FnOnce() -> R) -> (Duration, R) {
+    let begin = Instant::now();
+    let result = body();
+    (begin.elapsed(), result)
+}
+
+fn each(time: Duration, count: usize) -> String {
+    human(time.as_nanos() as f64 / count as f64)
+}
+
+/// Memory of the process, in bytes, where the system says it.
+fn resident() -> Option<usize> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
+    Some(line.split_whitespace().nth(1)?.parse::<usize>().ok()? * 1024)
+}
+
+fn use_all(objects: &[Object]) {
+    for object in objects {
+        black_box(object.with(Value::get));
+    }
+}
+
+fn objects(limit: usize) -> String {
+    let mut out = String::from(
+        "| objects in use | first use, each | later use, each | first use and exit of another thread, each | drop, each | memory, each, one value |\n\
+         | ---: | ---: | ---: | ---: | ---: | ---: |\n",
+    );
+    let mut count = 1;
+    while count <= limit {
+        let before = resident();
+        let objects: Vec<Object> = (0..count).map(|_| new()).collect();
+        let (first, ()) = timed(|| use_all(&objects));
+        let memory = match (before, resident()) {
+            (Some(before), Some(after)) if count >= 1_000 => {
+                format!("{} bytes", after.saturating_sub(before) / count)
+            }
+            _ => String::new(),
+        };
+        use_all(&objects);
+        let rounds = (1_000_000 / count).max(1);
+        let (later, ()) = timed(|| (0..rounds).for_each(|_| use_all(&objects)));
+        let objects = Arc::new(objects);
+        let shared = objects.clone();
+        let (thread, ()) =
+            timed(|| thread::spawn(move || use_all(&shared)).join().expect("no panic"));
+        let objects = Arc::into_inner(objects).expect("the other thread has ended");
+        let (drop, ()) = timed(|| drop(objects));
+        let _ = writeln!(
+            out,
+            "| {} | {} | {} | {} | {} | {memory} |",
+            grouped(count),
+            each(first, count),
+            each(later, count * rounds),
+            each(thread, count),
+            each(drop, count),
+        );
+        count *= 10;
+    }
+    out
+}
+
+/// Keeps threads alive until it is opened.
+#[derive(Default)]
+struct Gate {
+    open: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Gate {
+    fn wait(&self) {
+        let mut open = self.open.lock().expect("no panic");
+        while !*open {
+            open = self.changed.wait(open).expect("no panic");
+        }
+    }
+
+    fn open(&self) {
+        *self.open.lock().expect("no panic") = true;
+        self.changed.notify_all();
+    }
+}
+
+fn threads(limit: usize) -> String {
+    let mut out = String::from(
+        "| threads with a value | first use in one more thread | later use | first use of a new object | drop of an object with a value in each thread, per value | exit of all threads, each |\n\
+         | ---: | ---: | ---: | ---: | ---: | ---: |\n",
+    );
+    let mut count = 1;
+    while count <= limit {
+        let gate = Arc::new(Gate::default());
+        let (kept, dropped) = (Arc::new(new()), Arc::new(new()));
+        let (send, ready) = std::sync::mpsc::channel();
+        let handles: Vec<_> = (0..count)
+            .map(|_| {
+                let (gate, kept, dropped, send) =
+                    (gate.clone(), kept.clone(), dropped.clone(), send.clone());
+                thread::Builder::new()
+                    .stack_size(64 * 1024)
+                    .spawn(move || {
+                        black_box(kept.with(Value::get) + dropped.with(Value::get));
+                        drop((kept, dropped));
+                        send.send(()).expect("the receiver waits");
+                        gate.wait();
+                    })
+                    .expect("the system allows so many threads")
+            })
+            .collect();
+        (0..count).for_each(|_| ready.recv().expect("the threads run"));
+
+        let other = kept.clone();
+        let (first, later, fresh) = thread::spawn(move || {
+            let (first, _) = timed(|| black_box(other.with(Value::get)));
+            let (later, ()) =
+                timed(|| (0..1_000).for_each(|_| drop(black_box(other.with(Value::get)))));
+            let objects: Vec<Object> = (0..100).map(|_| new()).collect();
+            let (fresh, ()) = timed(|| use_all(&objects));
+            (first, later, fresh)
+        })
+        .join()
+        .expect("no panic");
+        // Not `Arc::into_inner`: a thread that has said it is ready has dropped its reference.
+        let dropped = Arc::try_unwrap(dropped).ok().expect("the last reference");
+        let (drop, ()) = timed(|| drop(dropped));
+        let (exit, ()) = timed(|| {
+            gate.open();
+            handles.into_iter().for_each(|handle| handle.join().expect("no panic"));
+        });
+        let _ = writeln!(
+            out,
+            "| {} | {} | {} | {} | {} | {} |",
+            grouped(count),
+            each(first, 1),
+            each(later, 1_000),
+            each(fresh, 100),
+            each(drop, count),
+            each(exit, count),
+        );
+        count *= 10;
+    }
+    out
+}
+
+fn main() {
+    let divisor = std::env::args().nth(1).map_or(1, |argument| argument.parse().expect("a number"));
+    black_box(new().with(Value::get));
+    let objects = objects(1_000_000 / divisor);
+    let threads = threads(10_000 / divisor);
+    let body = format!("Measured once, on: {}.\n\n{objects}\n{threads}", machine());
+    print!("{body}");
+    let folder = std::env::var_os("BENCH_OUT").map(PathBuf::from);
+    if divisor == 1 || folder.is_some() {
+        let folder = folder
+            .unwrap_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs")));
+        replace_section(&folder.join("BENCHMARKS.md"), "growth", &body)
+            .expect("the folder can be written");
+    }
+}

@@ -1,0 +1,70 @@
+//! The accesses whose instructions are counted, each in a function of its own.
+
+/// Every function, for one build of the crate.
+macro_rules! paths {
+    ($name:ident, $krate:ident) => {
+        pub mod $name {
+            use std::cell::Cell;
+            use std::hint::black_box;
+            use $krate::ThreadLocal;
+
+            pub struct Value(Cell<u64>);
+
+            impl Drop for Value {
+                fn drop(&mut self) {
+                    black_box(self.0.get());
+                }
+            }
+
+            pub type Object = ThreadLocal<Value>;
+
+            static STATIC: Object = new();
+
+            pub const fn new() -> Object {
+                ThreadLocal::new(|| Value(Cell::new(1)))
+            }
+
+            /// So many objects, used once by this thread.
+            pub fn used(count: usize) -> Vec<Object> {
+                STATIC.with(|_| ());
+                let objects: Vec<_> = (0..count).map(|_| new()).collect();
+                through_all(&objects);
+                objects
+            }
+
+            /// So many objects with a slot number, which this thread has not used.
+            pub fn prepared(count: usize) -> Vec<Object> {
+                STATIC.with(|_| ());
+                let objects: Vec<_> = (0..count).map(|_| new()).collect();
+                objects.iter().for_each(|object| object.prepare().expect("there are keys"));
+                objects
+            }
+
+            #[inline(never)]
+            pub fn of_a_static() -> u64 {
+                STATIC.with(|value| value.0.get())
+            }
+
+            #[inline(never)]
+            pub fn through_an_object(object: &Object) -> u64 {
+                object.with(|value| value.0.get())
+            }
+
+            #[inline(never)]
+            pub fn through_all(objects: &[Object]) {
+                for object in objects {
+                    black_box(through_an_object(object));
+                }
+            }
+
+            #[inline(never)]
+            pub fn create_use_drop() {
+                let object = black_box(new());
+                black_box(through_an_object(&object));
+            }
+        }
+    };
+}
+
+paths!(by_call, os_thread_local);
+paths!(direct, os_thread_local_direct);
