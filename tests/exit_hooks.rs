@@ -25,13 +25,14 @@ const EXIT_LIST: bool = cfg!(all(
     )
 ));
 
+type Action = OnDrop<Box<dyn FnMut()>>;
+
 std::thread_local! {
-    static STD: RefCell<Option<OnDrop<Box<dyn FnMut()>>>> = RefCell::new(None);
-    static STD_VALUE: Cell<u32> = Cell::new(0);
+    static STD: RefCell<Option<Action>> = const { RefCell::new(None) };
+    static STD_VALUE: Cell<u32> = const { Cell::new(0) };
 }
 
-static OURS: ThreadLocal<RefCell<Option<OnDrop<Box<dyn FnMut()>>>>> =
-    ThreadLocal::new(|| RefCell::new(None));
+static OURS: ThreadLocal<RefCell<Option<Action>>> = ThreadLocal::new(|| RefCell::new(None));
 static COUNTED: ThreadLocal<RefCell<Option<Counted>>> = ThreadLocal::new(|| RefCell::new(None));
 
 #[derive(Debug, PartialEq)]
@@ -42,7 +43,7 @@ enum Event {
     StdDestroyed,
 }
 
-fn on_drop(f: impl FnMut() + 'static) -> OnDrop<Box<dyn FnMut()>> {
+fn on_drop(f: impl FnMut() + 'static) -> Action {
     OnDrop(Box::new(f))
 }
 
