@@ -86,9 +86,9 @@ impl fmt::Debug for Waits {
 #[test]
 fn no_lock_is_held() {
     let initializers = calls(|| {
-        let object = ThreadLocal::new(|| user_code());
+        let object = ThreadLocal::new(user_code);
         object.with(|_| ());
-        let values = PerThread::new(|| user_code());
+        let values = PerThread::new(user_code);
         values.with(|_| ());
         // A value with a destructor, made by `Default`; `mem::forget` keeps this to the initializer.
         let object = ThreadLocal::<std::mem::ManuallyDrop<Waits>>::default();
@@ -96,7 +96,7 @@ fn no_lock_is_held() {
         // An object beyond the inline entries.
         let many: Vec<_> = (0..40).map(|_| ThreadLocal::new(|| 0)).collect();
         many.iter().for_each(|o| o.with(|_| ()));
-        let object = ThreadLocal::new(|| user_code());
+        let object = ThreadLocal::new(user_code);
         object.with(|_| ());
     });
     assert_eq!(initializers, 4);
@@ -177,14 +177,16 @@ fn no_lock_is_held() {
 /// Two threads exit at once, and a destructor in each waits for the other's to be under way.
 #[test]
 fn destructors_of_two_threads_wait_for_each_other() {
-    static OBJECT: ThreadLocal<RefCell<Option<OnDrop<Box<dyn FnMut()>>>>> =
-        ThreadLocal::new(|| RefCell::new(None));
+    type Action = OnDrop<Box<dyn FnMut()>>;
+    static OBJECT: ThreadLocal<RefCell<Option<Action>>> = ThreadLocal::new(|| RefCell::new(None));
     let both = Arc::new(Barrier::new(2));
     let threads: Vec<_> = (0..2)
         .map(|_| {
             let both = both.clone();
             thread::spawn(move || {
-                let wait: Box<dyn FnMut()> = Box::new(move || drop(both.wait()));
+                let wait: Box<dyn FnMut()> = Box::new(move || {
+                    both.wait();
+                });
                 OBJECT.with(|o| *o.borrow_mut() = Some(OnDrop(wait)));
             })
         })
