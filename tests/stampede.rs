@@ -11,7 +11,7 @@ use std::thread;
 fn a_thousand_threads_first_use_a_hundred_objects() {
     const OBJECTS: usize = 100;
     // Emulators have less room for threads.
-    let native = cfg!(all(target_os = "linux", target_pointer_width = "64"));
+    let native = cfg!(all(target_os = "linux", target_arch = "x86_64"));
     let threads = children::times("OS_THREAD_LOCAL_THREADS", if native { 1_000 } else { 200 });
 
     static BUILT: AtomicUsize = AtomicUsize::new(0);
