@@ -30,21 +30,27 @@ struct Shared {
     state: AtomicUsize,
 }
 
-const ASKED: usize = 1;
-const DONE: usize = 2;
-const FAILED: usize = 3;
+const READY: usize = 1;
+const ASKED: usize = 2;
+const DONE: usize = 3;
+const FAILED: usize = 4;
 
 impl Helper {
     fn new(f: fn(usize)) -> Helper {
         let shared = Arc::new(Shared::default());
         let helper = Helper(shared.clone());
         thread::spawn(move || {
+            shared.state.store(READY, SeqCst);
             while shared.state.load(SeqCst) != ASKED {
                 thread::yield_now();
             }
             let result = catch_unwind(|| f(shared.argument.load(SeqCst)));
             shared.state.store(if result.is_ok() { DONE } else { FAILED }, SeqCst);
         });
+        // `spawn` returns before the new thread has had that lock.
+        while helper.0.state.load(SeqCst) != READY {
+            thread::yield_now();
+        }
         helper
     }
 
