@@ -104,6 +104,8 @@ pub(crate) struct Record {
     pub(crate) exiting: Cell<bool>,
     /// How often the OS key's destructor has seen the record. By the owning thread.
     pub(crate) rounds: Cell<u32>,
+    /// The thread-exit list has run. By the owning thread.
+    pub(crate) listed: Cell<bool>,
     /// The owning thread is in `reclaim`.
     reclaiming: Cell<bool>,
     /// The owning thread allocates for a table or for the registry.
@@ -145,6 +147,7 @@ impl Record {
             kept: Cell::new(NO_SLOT),
             exiting: Cell::new(false),
             rounds: Cell::new(0),
+            listed: Cell::new(false),
             reclaiming: Cell::new(false),
             growing: Cell::new(false),
             exiting_next: Cell::new(None),

@@ -215,10 +215,10 @@ unsafe extern "system" fn on_key_destructor(value: *mut c_void) {
         unsafe { sys::set(key, value) };
     }
     // SAFETY: the OS gives the record that was set, on the context that ends.
-    let (found, rounds) = unsafe {
+    let (found, rounds, listed) = unsafe {
         let rounds = record.as_ref().rounds.get() + 1;
         record.as_ref().rounds.set(rounds);
-        (record::destroy_values(record), rounds)
+        (record::destroy_values(record), rounds, record.as_ref().listed.get())
     };
     if sys::DESTRUCTOR_REPEATS && rounds < ROUNDS && (found || rounds == 1) {
         return;
@@ -231,8 +231,9 @@ unsafe extern "system" fn on_key_destructor(value: *mut c_void) {
     // SAFETY: it has no values any more, and the root slot does not hold it.
     unsafe { record::free(record) };
     if ours {
-        // The mark means one more call, which must not be in the last round.
-        let last = if sys::DESTRUCTOR_REPEATS && rounds == 2 {
+        // The mark means one more call, which must not be in the last round. A record that the exit list has seen was there in
+        // the first: this is the second.
+        let last = if sys::DESTRUCTOR_REPEATS && listed && rounds == 2 {
             record::ended().as_ptr()
         } else {
             ptr::null_mut()
@@ -251,7 +252,10 @@ unsafe extern "C" fn on_thread_exit(_: *mut c_void) {
     if let Some(record) = current() {
         // SAFETY: it is this thread's record. It may be in the middle of this already (`exit` in a destructor): what is
         // being destroyed then is in no list any more.
-        unsafe { record::destroy_values(record) };
+        unsafe {
+            record.as_ref().listed.set(true);
+            record::destroy_values(record)
+        };
     }
 }
 
