@@ -2,7 +2,7 @@ use core::fmt;
 
 /// Why a thread-local value could not be reached.
 ///
-/// Every variant names one cause. [`ThreadLocal::with`](crate::ThreadLocal::with) panics with the same text.
+/// Every variant names one cause. `ThreadLocal::with` panics with the same text.
 ///
 /// ```
 /// use os_thread_local::{AccessError, ThreadLocal};

@@ -2,7 +2,7 @@
 //!
 //! A key holds one pointer per thread, null at first. [`Key`] is created and deleted; [`StaticKey`] stands in a `static`
 //! and is created on first use. Systems have few of them (1,024 with glibc, 128 with musl, 4,096 on Windows; a backend of your
-//! own has one): [`ThreadLocal`](crate::ThreadLocal) uses one for all objects together.
+//! own has one): `ThreadLocal` uses one for all objects together.
 //!
 //! This module needs neither `alloc` nor a global allocator.
 //!

@@ -96,6 +96,7 @@ impl Storage {
 }
 
 impl LockedRegistry {
+    #[inline]
     pub(crate) fn lock(&self) -> Guard<'_, Registry> {
         self.0.lock()
     }
@@ -125,8 +126,13 @@ impl LockedRegistry {
                 return Ok(number);
             }
             if let Some(number) = registry.storage.take_lowest() {
-                word.assign(number, locator);
-                return Ok(number);
+                return match word.assign(number, locator) {
+                    Ok(()) => Ok(number),
+                    Err(other) => {
+                        registry.storage.give_back(number);
+                        Ok(other)
+                    }
+                };
             }
             let capacity = registry.storage.slots.len();
             drop(registry);
@@ -374,14 +380,14 @@ impl Registry {
         chain
     }
 
-    /// Gives a slot number back.
+    /// Gives a slot number back, or leaves it to the thread that drops the object.
     ///
     /// Invariant 3: by then every record's entry for it is vacant. Those that nodes were in are (`detach`); what
     /// remains are the marks of values that exiting threads have destroyed.
     ///
     /// # Safety
-    /// The object is owned exclusively, and has no nodes.
-    pub(crate) unsafe fn release(&mut self, number: u32) {
+    /// The object is owned exclusively, and has no nodes. `current` is the calling thread's record.
+    unsafe fn release(&mut self, number: u32, current: Option<NonNull<Record>>) {
         let mut rest = self.exiting;
         while let Some(record) = rest {
             // SAFETY: records in the list are alive.
@@ -391,7 +397,11 @@ impl Registry {
             }
             rest = record.exiting_next.get();
         }
-        self.storage.give_back(number);
+        // SAFETY: this thread's record.
+        let kept = current.map_or(false, |record| unsafe { record.as_ref().keep_number(number) });
+        if !kept {
+            self.storage.give_back(number);
+        }
     }
 
     /// Puts a record into the list of exiting ones, if it is not there.
@@ -402,6 +412,9 @@ impl Registry {
         // SAFETY: as the caller promises; records in the list are alive.
         unsafe {
             if !record.as_ref().exiting.replace(true) {
+                if let Some(number) = record.as_ref().take_kept_number() {
+                    self.storage.give_back(number);
+                }
                 record.as_ref().exiting_next.set(self.exiting);
                 if let Some(next) = self.exiting {
                     next.as_ref().exiting_prev.set(Some(record));
@@ -464,7 +477,7 @@ pub(crate) unsafe fn drop_object(word: &SlotWord) {
         // SAFETY: as the caller promises.
         let chain = unsafe {
             let chain = registry.detach(number, current);
-            registry.release(number);
+            registry.release(number, current);
             chain
         };
         drop(registry);

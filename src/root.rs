@@ -138,6 +138,7 @@ pub(crate) unsafe fn read_by_call(locator: usize) -> Option<NonNull<Record>> {
 }
 
 /// This thread's record, if it has one; for the cold paths.
+#[inline]
 pub(crate) fn current() -> Option<NonNull<Record>> {
     let key = ROOT.get()?.key;
     // SAFETY: the key is live: it is never deleted.
@@ -150,6 +151,7 @@ pub(crate) fn current() -> Option<NonNull<Record>> {
 }
 
 /// This thread's record; makes it on the thread's first use.
+#[inline]
 pub(crate) fn current_or_new() -> Result<NonNull<Record>, AccessError> {
     let key = key()?;
     // SAFETY: the key is live: it is never deleted.
@@ -273,5 +275,5 @@ unsafe extern "C" fn after_fork() {
     REGISTRY.release_after_fork();
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "std"))]
 mod tests;

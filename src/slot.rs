@@ -91,21 +91,21 @@ impl SlotWord {
     }
 
     /// The slot number, if one is assigned.
+    #[inline]
     pub(crate) fn number(&self) -> Option<u32> {
-        let word = self.0.load(Ordering::Acquire);
-        if word == UNASSIGNED {
-            None
-        } else if word & UNPACKED == 0 {
-            Some((word & (BY_CALL - 1)) as u32)
-        } else {
-            Some((word >> HALF << (HALF - 1) | word & (UNPACKED - 1)) as u32)
+        match self.0.load(Ordering::Acquire) {
+            UNASSIGNED => None,
+            word => Some(number_of(word)),
         }
     }
 
-    /// Assigns `number`. Called under the registry's lock, so that an object gets one number.
-    pub(crate) fn assign(&self, number: u32, locator: Locator) {
-        debug_assert!(self.number().is_none());
-        self.0.store(pack(number as usize, locator), Ordering::Release);
+    /// Assigns `number`, unless another thread was first: then it gives the number that the object has.
+    pub(crate) fn assign(&self, number: u32, locator: Locator) -> Result<(), u32> {
+        let word = pack(number as usize, locator);
+        match self.0.compare_exchange(UNASSIGNED, word, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => Ok(()),
+            Err(word) => Err(number_of(word)),
+        }
     }
 
     /// The largest number that the word can hold.
@@ -117,6 +117,15 @@ impl SlotWord {
 #[cold]
 #[inline(always)]
 fn sooner_the_other() {}
+
+#[inline]
+fn number_of(word: usize) -> u32 {
+    if word & UNPACKED == 0 {
+        (word & (BY_CALL - 1)) as u32
+    } else {
+        (word >> HALF << (HALF - 1) | word & (UNPACKED - 1)) as u32
+    }
+}
 
 fn pack(number: usize, locator: Locator) -> usize {
     debug_assert!(number <= SlotWord::MAX_NUMBER);
@@ -155,7 +164,8 @@ mod tests {
             for &locator in &locators {
                 let word = SlotWord::new();
                 assert_eq!(word.number(), None);
-                word.assign(*number as u32, locator);
+                assert_eq!(word.assign(*number as u32, locator), Ok(()));
+                assert_eq!(word.assign(7, locator), Err(*number as u32));
                 assert_eq!(word.number(), Some(*number as u32), "{} {:?}", number, locator);
             }
         }

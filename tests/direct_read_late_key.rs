@@ -1,6 +1,8 @@
 //! `direct-read` is refused where the key has no address that can be computed, and everything works by call: glibc has
 //! such addresses for the first 32 keys only. A process of its own: one test.
 
+#![cfg(feature = "alloc")]
+
 use os_thread_local::key::Key;
 use os_thread_local::ThreadLocal;
 use std::cell::Cell;

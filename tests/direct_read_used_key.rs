@@ -1,6 +1,8 @@
 //! A deleted key leaves its values in the threads, and the next key gets its number (glibc). They must not be taken for
 //! ours. A process of its own: one test.
 
+#![cfg(feature = "alloc")]
+
 use os_thread_local::key::Key;
 use os_thread_local::ThreadLocal;
 use std::cell::Cell;

@@ -1,6 +1,7 @@
 //! Code written for `std::thread::LocalKey` compiles and means the same: each check below runs against
 //! std's type and ours, side by side. (std's own tests run too: `ci/drop-in-std`.)
 
+#![cfg(feature = "alloc")]
 #![cfg(feature = "std")]
 #![allow(clippy::missing_const_for_thread_local)] // both forms of the macro are tested
 

@@ -4,6 +4,8 @@
 //! the crate. With the key's destructor alone (musl, Windows; `--cfg os_thread_local_no_exit_list`) it depends on
 //! the system, and nothing more is promised than that values are destroyed and nothing crashes. `ci/hooks` runs both.
 
+#![cfg(feature = "alloc")]
+
 mod common;
 
 use common::{Census, Counted, OnDrop};

@@ -1,5 +1,7 @@
 //! Many more threads than cores use the same objects for the first time at once.
 
+#![cfg(feature = "alloc")]
+
 mod children;
 
 use os_thread_local::{PerThread, ThreadLocal};

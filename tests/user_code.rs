@@ -1,6 +1,8 @@
 //! No lock is held while user code runs: initializers, destructors, closures, the caller's `Debug` and `Default`. So all of
 //! these may wait for other threads that do anything with the crate.
 
+#![cfg(feature = "alloc")]
+
 mod common;
 
 use common::{in_thread, OnDrop};

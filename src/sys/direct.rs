@@ -378,7 +378,7 @@ mod place {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "std"))]
 mod tests {
     use super::*;
     use core::cell::Cell;

@@ -2,6 +2,8 @@
 //!
 //! `OS_THREAD_LOCAL_OPERATIONS` says how many operations in all, `OS_THREAD_LOCAL_SEED` where to begin (`ci/model`: 10 million).
 
+#![cfg(feature = "alloc")]
+
 mod machine;
 
 use machine::{run, Census, Choices};

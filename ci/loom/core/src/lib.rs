@@ -129,6 +129,29 @@ impl Word {
         self.plain.store(value, SeqCst);
     }
 
+    fn compare_exchange(
+        &self,
+        current: usize,
+        value: usize,
+        success: ::core::sync::atomic::Ordering,
+        failure: ::core::sync::atomic::Ordering,
+    ) -> Result<usize, usize> {
+        let result = match self.loomed() {
+            Some((loomed, first)) => loomed
+                .compare_exchange(current ^ first, value ^ first, success, failure)
+                .map(|old| old ^ first)
+                .map_err(|old| old ^ first),
+            None => match self.plain.load(SeqCst) {
+                old if old == current => Ok(old),
+                old => Err(old),
+            },
+        };
+        if result.is_ok() {
+            self.plain.store(value, SeqCst);
+        }
+        result
+    }
+
     fn swap(&self, value: usize, order: ::core::sync::atomic::Ordering) -> usize {
         let old = match self.loomed() {
             Some((loomed, first)) => loomed.swap(value ^ first, order) ^ first,
@@ -167,6 +190,20 @@ pub mod sync {
 
                     pub fn swap(&self, value: $value, order: Ordering) -> $value {
                         $to(self.0.swap($from(value), order))
+                    }
+
+                    pub fn compare_exchange(
+                        &self,
+                        current: $value,
+                        value: $value,
+                        success: Ordering,
+                        failure: Ordering,
+                    ) -> Result<$value, $value> {
+                        let (current, value) = ($from(current), $from(value));
+                        match self.0.compare_exchange(current, value, success, failure) {
+                            Ok(old) => Ok($to(old)),
+                            Err(old) => Err($to(old)),
+                        }
                     }
 
                     pub fn into_inner(self) -> $value {
