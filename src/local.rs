@@ -10,7 +10,7 @@ use core::marker::PhantomData;
 /// A value per thread, for an object or a `static`.
 ///
 /// Each thread that uses it has its own `T`, made by the initializer on first use and destroyed when the thread exits, or
-/// when the object is dropped. It reads like [`std::thread::LocalKey`], but it is a value like any other: it can be a field, be
+/// when the object is dropped. It reads like `std::thread::LocalKey`, but it is a value like any other: it can be a field, be
 /// moved, be dropped. It is two words.
 ///
 /// It can be shared between threads and sent to them whatever `T` is (`Rc`, raw pointers): a `T` never leaves its thread. Only the

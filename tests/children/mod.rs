@@ -14,7 +14,8 @@ pub fn case() -> Option<String> {
 
 /// The command that runs a case of this program, in the same emulator as this process.
 pub fn child(case: &str) -> Command {
-    let exe = env::current_exe().unwrap();
+    // Where a loader or an emulator runs this process, that is what `current_exe` would give.
+    let exe = env::args_os().next().unwrap();
     let runner = env::vars()
         .find(|(name, _)| name.starts_with("CARGO_TARGET_") && name.ends_with("_RUNNER"))
         // A child that exits in the middle leaves what it has: Valgrind is not to look for that.
