@@ -1,8 +1,6 @@
 //! What a program with one thread may rely on. It runs everywhere; on the WebAssembly targets without threads (backend
 //! `single`) it is the suite, and there it is also a program without std: see `ci/wasm`.
 
-#![cfg(feature = "alloc")]
-
 extern crate alloc;
 
 use alloc::rc::Rc;
