@@ -51,6 +51,7 @@ unsafe fn drop_value<T>(node: NonNull<Node>) {
 pub(crate) struct Node {
     /// The slot's list, one node per thread, newest first; or the next in a `Chain` or in `Record::pending`.
     pub(crate) slot_next: Cell<Option<NonNull<Node>>>,
+    /// The first in the list has none that is kept up: who takes it out need not touch the second.
     pub(crate) slot_prev: Cell<Option<NonNull<Node>>>,
     pub(crate) record: Cell<Option<NonNull<Record>>>,
     pub(crate) kind: &'static Kind,
@@ -69,6 +70,7 @@ pub(crate) union Place {
 
 #[derive(Clone, Copy)]
 pub(crate) struct Neighbours {
+    /// The newest has none that is kept up.
     pub(crate) newer: u32,
     pub(crate) older: u32,
 }
@@ -187,8 +189,8 @@ impl Chain {
     }
 }
 
-impl Drop for Chain {
-    fn drop(&mut self) {
+impl Chain {
+    pub(crate) fn destroy(&mut self) {
         while let Some(node) = self.pop() {
             let _memory = Memory(node);
             // SAFETY: the chain owns the node, whose value may be destroyed here (`push`).
@@ -200,6 +202,12 @@ impl Drop for Chain {
                 }
             }
         }
+    }
+}
+
+impl Drop for Chain {
+    fn drop(&mut self) {
+        self.destroy();
     }
 }
 

@@ -364,16 +364,19 @@ impl Drop for Unset<'_> {
 /// # Safety
 /// The thread is the record's.
 pub(crate) unsafe fn destroy_values(record: NonNull<Record>) -> bool {
-    let mut found = false;
-    loop {
-        // SAFETY: the record is alive, as the caller promises.
-        let (chain, more) = unsafe { REGISTRY.lock().take_newest(record) };
-        found |= !chain.is_empty();
-        destroy_or_abort(chain);
-        if !more {
-            return found;
+    or_abort(|| {
+        let mut found = false;
+        let mut chain = Chain::new();
+        loop {
+            // SAFETY: the record is alive, as the caller promises, and it is this thread's.
+            let more = unsafe { REGISTRY.lock().take_newest(record, &mut chain) };
+            found |= !chain.is_empty();
+            chain.destroy();
+            if !more {
+                return found;
+            }
         }
-    }
+    })
 }
 
 const PANICKED: &str =
@@ -381,18 +384,18 @@ const PANICKED: &str =
 
 /// There is no frame to unwind to at a thread's end: std aborts there too.
 #[cfg(feature = "std")]
-fn destroy_or_abort(chain: Chain) {
+fn or_abort(destroy: impl FnOnce() -> bool) -> bool {
     use std::panic::{catch_unwind, AssertUnwindSafe};
 
     // Caught, because an unwinder that finds nobody to catch does not begin, and says so instead of what happened.
-    if catch_unwind(AssertUnwindSafe(|| drop(chain))).is_err() {
+    catch_unwind(AssertUnwindSafe(destroy)).unwrap_or_else(|_| {
         std::eprintln!("{}", PANICKED);
         std::process::abort();
-    }
+    })
 }
 
 #[cfg(not(feature = "std"))]
-fn destroy_or_abort(chain: Chain) {
+fn or_abort(destroy: impl FnOnce() -> bool) -> bool {
     struct AbortOnUnwind;
 
     impl Drop for AbortOnUnwind {
@@ -403,8 +406,9 @@ fn destroy_or_abort(chain: Chain) {
     }
 
     let abort = AbortOnUnwind;
-    drop(chain);
+    let found = destroy();
     core::mem::forget(abort);
+    found
 }
 
 /// The end of a record. Only now the values of objects are left to other threads: until here the thread may have used its own, also

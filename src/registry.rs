@@ -182,7 +182,6 @@ impl Registry {
         unsafe {
             let header = node.as_ref();
             let slot = self.slot(header.number);
-            header.slot_prev.set(None);
             header.slot_next.set(slot.nodes);
             if let Some(next) = slot.nodes {
                 next.as_ref().slot_prev.set(Some(node));
@@ -199,11 +198,10 @@ impl Registry {
         unsafe {
             let (header, thread) = (node.as_ref(), record.as_ref());
             let newest = thread.newest(header.kind.owner);
-            let older = newest.get();
+            let older = newest.replace(header.number);
             header.record.set(Some(record));
             header.place.set(Place { in_record: Neighbours { newer: NO_SLOT, older } });
             set_neighbour(thread, older, |neighbours| neighbours.newer = header.number);
-            newest.set(header.number);
             thread.set(header.number, State::Node(node));
         }
     }
@@ -221,13 +219,14 @@ impl Registry {
                 None => return,
             };
             let thread = record.as_ref();
+            let newest = thread.newest(header.kind.owner);
             let Neighbours { newer, older } = header.place.get().in_record;
-            if newer == NO_SLOT {
-                thread.newest(header.kind.owner).set(older);
+            if newest.get() == header.number {
+                newest.set(older);
             } else {
                 set_neighbour(thread, newer, |neighbours| neighbours.older = older);
+                set_neighbour(thread, older, |neighbours| neighbours.newer = newer);
             }
-            set_neighbour(thread, older, |neighbours| neighbours.newer = newer);
             thread.set(header.number, state);
         }
     }
@@ -237,11 +236,14 @@ impl Registry {
     unsafe fn unlink_from_slot(&mut self, node: NonNull<Node>) {
         // SAFETY: nodes in a list are alive.
         unsafe {
-            let header = node.as_ref();
-            let (prev, next) = (header.slot_prev.get(), header.slot_next.get());
-            match prev {
-                Some(prev) => prev.as_ref().slot_next.set(next),
-                None => self.slot(header.number).nodes = next,
+            let (next, prev) = (node.as_ref().slot_next.get(), node.as_ref().slot_prev.get());
+            let slot = self.slot(node.as_ref().number);
+            if slot.nodes == Some(node) {
+                slot.nodes = next;
+                return;
+            }
+            if let Some(prev) = prev {
+                prev.as_ref().slot_next.set(next);
             }
             if let Some(next) = next {
                 next.as_ref().slot_prev.set(prev);
@@ -274,33 +276,37 @@ impl Registry {
     }
 
     /// For a thread that exits: takes its newest nodes out of the lists, up to and including the first that user code
-    /// destroys. The flag says whether there may be more.
+    /// destroys. `true` if there may be more.
     ///
     /// # Safety
-    /// The record is the calling thread's.
-    pub(crate) unsafe fn take_newest(&mut self, record: NonNull<Record>) -> (Chain, bool) {
-        let mut chain = Chain::new();
+    /// The record is the calling thread's, and so is the chain.
+    pub(crate) unsafe fn take_newest(
+        &mut self,
+        record: NonNull<Record>,
+        chain: &mut Chain,
+    ) -> bool {
         // SAFETY: the record is alive; so are the nodes in its list. What is taken out belongs to this thread, which may destroy it.
         unsafe {
             self.remember(record);
-            let thread = record.as_ref();
             for _ in 0..BATCH {
-                if let Some(node) = newest(thread, Owner::Thread) {
-                    self.unlink_from_record(node, State::Destroyed);
-                    self.unlink_from_slot(node);
-                    chain.push(node);
-                    if node.as_ref().kind.needs_drop() {
-                        return (chain, true);
+                let node = match newest(record.as_ref(), Owner::Thread) {
+                    Some(node) => {
+                        self.unlink_from_record(node, State::Destroyed);
+                        self.unlink_from_slot(node);
+                        node
                     }
-                } else if let Some(node) = self.pop_pending(thread) {
-                    chain.push(node);
-                    return (chain, true);
-                } else {
-                    return (chain, false);
+                    None => match self.pop_pending(record.as_ref()) {
+                        Some(node) => node,
+                        None => return false,
+                    },
+                };
+                chain.push(node);
+                if node.as_ref().kind.needs_drop() {
+                    break;
                 }
             }
         }
-        (chain, true)
+        true
     }
 
     /// For a thread that has ended: makes spare nodes of those that belong to their objects. `true` if there may be more.
