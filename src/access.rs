@@ -1,13 +1,13 @@
 //! How an object reaches this thread's value, and makes it where there is none.
 
 use crate::node::{self, Kind, Node, Owner};
-use crate::record::{Record, State};
+use crate::record::{self, Record, State};
 use crate::registry::REGISTRY;
 use crate::root;
 use crate::slot::SlotWord;
 use crate::AccessError;
 use core::mem;
-use core::ptr::NonNull;
+use core::ptr::{self, NonNull};
 
 /// This thread's value of an object, made by `init` if there is none.
 ///
@@ -24,36 +24,39 @@ pub(crate) unsafe fn value_or<T>(
     unsafe {
         // The two ways meet as nodes: then the value's place is part of the load, not a computation before it.
         let node = match word.find() {
-            Some(node) => node,
-            None => make(word, kind, init)?,
+            Ok(node) => node,
+            Err(record) => make_with(word, kind, record, init).get()?,
         };
         Ok(node::value::<T>(node))
     }
 }
 
-/// The generic part of the cold path: it runs the initializer and moves the value in.
+/// The generic part of the cold path.
+///
+/// # Safety
+/// As for `value_or`.
 #[cold]
 #[inline(never)]
-unsafe fn make<T>(
+unsafe fn make_with<T>(
     word: &SlotWord,
     kind: &'static Kind,
+    record: Option<NonNull<Record>>,
     init: impl FnOnce() -> T,
-) -> Result<NonNull<Node>, AccessError> {
-    // SAFETY: as the caller of `value_or` promises; a new node was allocated for a `T` and has none yet.
-    unsafe {
-        let node = match claim(word, kind)? {
-            Claim::Ready(node) => node,
-            Claim::New(building) => {
-                let value = init();
-                node::value::<T>(building.node).write(value);
-                building.finish()
-            }
-        };
-        Ok(node)
-    }
+) -> Made {
+    let mut init = Some(init);
+    let mut write = |node| match init.take() {
+        // SAFETY: `make` gives a node that was allocated for a `T` and has none yet.
+        Some(init) => unsafe {
+            node::value::<T>(node).write(init());
+            true
+        },
+        None => false,
+    };
+    // SAFETY: as the caller promises.
+    unsafe { make(word, kind, record, &mut write) }
 }
 
-/// The same with an initializer that can fail. Beside `make`, not below it: a large value is not to travel in a `Result`.
+/// The same as `value_or` with an initializer that can fail. Beside `make_with`, not in it: a large value is not to travel in a `Result`.
 ///
 /// # Safety
 /// As for `value_or`.
@@ -62,20 +65,29 @@ pub(crate) unsafe fn value_or_try<T, E: From<AccessError>>(
     kind: &'static Kind,
     init: impl FnOnce() -> Result<T, E>,
 ) -> Result<*mut T, E> {
-    // SAFETY: as for `value_or` and `make`.
+    // SAFETY: as for `value_or` and `make_with`.
     unsafe {
-        let node = match word.find() {
-            Some(node) => node,
-            None => match claim(word, kind)? {
-                Claim::Ready(node) => node,
-                Claim::New(building) => {
-                    let value = init()?;
-                    node::value::<T>(building.node).write(value);
-                    building.finish()
-                }
-            },
+        let record = match word.find() {
+            Ok(node) => return Ok(node::value::<T>(node)),
+            Err(record) => record,
         };
-        Ok(node::value::<T>(node))
+        let mut init = Some(init);
+        let mut failed = None;
+        let mut write = |node| match init.take().map(|init| init()) {
+            Some(Ok(value)) => {
+                node::value::<T>(node).write(value);
+                true
+            }
+            Some(Err(error)) => {
+                failed = Some(error);
+                false
+            }
+            None => false,
+        };
+        match make(word, kind, record, &mut write).get() {
+            Ok(node) => Ok(node::value::<T>(node)),
+            Err(error) => Err(failed.unwrap_or_else(|| error.into())),
+        }
     }
 }
 
@@ -96,15 +108,36 @@ pub(crate) unsafe fn existing<T>(word: &SlotWord) -> Option<*mut T> {
 #[inline]
 pub(crate) unsafe fn find(word: &SlotWord) -> Option<NonNull<Node>> {
     // SAFETY: as the caller promises.
-    unsafe { word.find().or_else(|| find_unpacked(word)) }
+    unsafe { word.find().ok().or_else(|| find_unpacked(word)) }
 }
 
-/// What a thread finds where it has no value yet.
-enum Claim {
-    /// There is a value after all.
-    Ready(NonNull<Node>),
-    /// A node to fill.
-    New(Building),
+/// A node, or why there is none, in one register: every inlined `with` has a smaller frame for it.
+struct Made(*mut Node);
+
+/// In the order of their discriminants.
+const ERRORS: [AccessError; 4] = [
+    AccessError::Destroyed,
+    AccessError::Recursive,
+    AccessError::OutOfKeys,
+    AccessError::OutOfMemory,
+];
+
+impl Made {
+    fn new(result: Result<NonNull<Node>, AccessError>) -> Made {
+        Made(match result {
+            Ok(node) => node.as_ptr(),
+            Err(error) => ptr::null_mut::<u8>().wrapping_add(error as usize).cast(),
+        })
+    }
+
+    #[inline(always)]
+    fn get(self) -> Result<NonNull<Node>, AccessError> {
+        match ERRORS.get(self.0 as usize) {
+            Some(&error) => Err(error),
+            // SAFETY: not an error, so it was a node.
+            None => Ok(unsafe { NonNull::new_unchecked(self.0) }),
+        }
+    }
 }
 
 /// A node whose value is being made. Its entry says INITIALIZING; dropped unfinished (the initializer panicked or failed), it leaves
@@ -136,45 +169,66 @@ impl Drop for Building {
     }
 }
 
-/// The cold path of an access: everything that does not depend on the value's type.
+/// The cold path of an access: everything that does not depend on the value's type. `write` puts a value into the node,
+/// or says that there is none; then the error means nothing.
 ///
 /// # Safety
 /// The word is the object's, and the object's values are all of this kind.
-#[cold]
-unsafe fn claim(word: &SlotWord, kind: &'static Kind) -> Result<Claim, AccessError> {
-    let pointer = root::current_or_new()?;
+unsafe fn make(
+    word: &SlotWord,
+    kind: &'static Kind,
+    record: Option<NonNull<Record>>,
+    write: &mut dyn FnMut(NonNull<Node>) -> bool,
+) -> Made {
+    // SAFETY: as the caller promises.
+    Made::new(unsafe { try_make(word, kind, record, write) })
+}
+
+/// # Safety
+/// As for `make`.
+#[inline]
+unsafe fn try_make(
+    word: &SlotWord,
+    kind: &'static Kind,
+    record: Option<NonNull<Record>>,
+    write: &mut dyn FnMut(NonNull<Node>) -> bool,
+) -> Result<NonNull<Node>, AccessError> {
+    let pointer = match record {
+        Some(record) if !record::is_mark(record) => record,
+        _ => root::current_or_new()?,
+    };
     // SAFETY: a record lives until its thread has exited, and this is this thread's.
     let record = unsafe { pointer.as_ref() };
-    let settled = |state| match state {
-        State::Vacant => None,
-        State::Initializing => Some(Err(AccessError::Recursive)),
-        State::Destroyed => Some(Err(AccessError::Destroyed)),
-        State::Node(node) => Some(Ok(Claim::Ready(node))),
-    };
-    if let Some(result) = word.number().and_then(|number| settled(record.state(number))) {
-        return result;
+    let vacant = |number| record.state(number) == State::Vacant;
+    if record.has_pending() && word.number().map_or(true, vacant) {
+        record.reclaim();
     }
-
-    record.reclaim();
-    let number = record.admit(word)?;
-    // User code may have run: destructors, the global allocator.
-    if let Some(result) = settled(record.state(number)) {
-        return result;
+    let (number, entry) = record.admit(word)?;
+    // Only now, because both may run user code: destructors, the global allocator.
+    match entry.state() {
+        State::Vacant => {}
+        State::Initializing => return Err(AccessError::Recursive),
+        State::Destroyed => return Err(AccessError::Destroyed),
+        State::Node(node) => return Ok(node),
     }
     if kind.owner == Owner::Object {
         // SAFETY: the record is this thread's and its entry is vacant.
         if let Some(node) = unsafe { REGISTRY.lock().adopt(number, pointer) } {
-            return Ok(Claim::Ready(node));
+            return Ok(node);
         }
     }
-    record.set(number, State::Initializing);
+    entry.set(State::Initializing);
+    // The allocator may be a user of this crate: then the table may grow, and the entry is somewhere else.
     match node::allocate_node(kind, number) {
-        Some(node) => Ok(Claim::New(Building { node, record: pointer })),
-        None => {
-            record.set(number, State::Vacant);
-            Err(AccessError::OutOfMemory)
+        Some(node) => {
+            let building = Building { node, record: pointer };
+            if write(node) {
+                return Ok(building.finish());
+            }
         }
+        None => record.set(number, State::Vacant),
     }
+    Err(AccessError::OutOfMemory)
 }
 
 /// This thread's node of an object, if it is there, in every form of the word.

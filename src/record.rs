@@ -191,7 +191,10 @@ impl Record {
         if index < self.table_len.load(Relaxed) {
             // SAFETY: the table has `table_len` entries. Both change together, by the owning thread under the lock, so
             // neither it nor who holds the lock sees one without the other.
-            Some(unsafe { &*self.table.load(Relaxed).add(index) })
+            unsafe {
+                let table = NonNull::new_unchecked(self.table.load(Relaxed));
+                Some(&*table.as_ptr().add(index))
+            }
         } else {
             None
         }
@@ -221,29 +224,39 @@ impl Record {
         }
     }
 
-    /// The number of an object, with an entry for it: makes both if need be. By the owning thread.
-    pub(crate) fn admit(&self, word: &SlotWord) -> Result<u32, AccessError> {
-        match word.number().or_else(|| self.use_kept_number(word)) {
-            Some(number) if self.entry(number).is_some() => Ok(number),
-            _ => self.admit_growing(word),
+    /// The number of an object and its entry: makes both if need be. By the owning thread; the entry is where it is until
+    /// the table grows.
+    #[inline]
+    pub(crate) fn admit(&self, word: &SlotWord) -> Result<(u32, &Entry), AccessError> {
+        if let Some(number) = word.number() {
+            if let Some(entry) = self.entry(number) {
+                return Ok((number, entry));
+            }
         }
+        self.admit_first(word)
     }
 
     /// A global allocator that uses an object which needs the same comes here again, and gets `Recursive`.
     #[cold]
-    fn admit_growing(&self, word: &SlotWord) -> Result<u32, AccessError> {
+    fn admit_first(&self, word: &SlotWord) -> Result<(u32, &Entry), AccessError> {
+        if let Some(number) = self.use_kept_number(word) {
+            if let Some(entry) = self.entry(number) {
+                return Ok((number, entry));
+            }
+        }
         if self.growing.replace(true) {
             return Err(AccessError::Recursive);
         }
         let _done = Unset(&self.growing);
         let number = REGISTRY.assign(word)?;
         self.reserve(number)?;
-        Ok(number)
+        self.entry(number).map(|entry| (number, entry)).ok_or(AccessError::OutOfMemory)
     }
 
     fn use_kept_number(&self, word: &SlotWord) -> Option<u32> {
+        let locator = root::locate().ok()?;
         let number = self.take_kept_number()?;
-        match word.assign(number, root::locate().ok()?) {
+        match word.assign(number, locator) {
             Ok(()) => Some(number),
             // Another thread was first.
             Err(other) => {
@@ -323,29 +336,27 @@ unsafe fn free_table(table: *mut Entry, len: usize) {
 }
 
 impl Record {
-    /// Destroys what dropped objects left on this thread. By the owning thread.
+    /// Whether dropped objects have left something on this thread.
     #[inline]
-    pub(crate) fn reclaim(&self) {
-        if !self.pending.load(Relaxed).is_null() {
-            self.reclaim_pending();
-        }
+    pub(crate) fn has_pending(&self) -> bool {
+        !self.pending.load(Relaxed).is_null()
     }
 
+    /// Destroys what dropped objects left on this thread. By the owning thread.
     #[cold]
-    fn reclaim_pending(&self) {
+    pub(crate) fn reclaim(&self) {
         // A destructor that comes here again leaves the rest to the loop below it, or long lists would nest as deep.
         if self.reclaiming.replace(true) {
             return;
         }
         let _done = Unset(&self.reclaiming);
-        loop {
+        while self.has_pending() {
+            // A statement of its own: what is destroyed below is not to be under the lock.
+            let node = REGISTRY.lock().pop_pending(self);
             let mut chain = Chain::new();
-            if let Some(node) = REGISTRY.lock().pop_pending(self) {
+            if let Some(node) = node {
                 // SAFETY: the node was in no other list, and this thread is the one that may destroy it.
                 unsafe { chain.push(node) };
-            }
-            if chain.is_empty() {
-                return;
             }
         }
     }

@@ -12,7 +12,7 @@
 //! top bits set, so that `lower half < INLINE` says in one comparison that everything is where it should be.
 
 use crate::node::Node;
-use crate::record::{self, Entry, INLINE};
+use crate::record::{self, Entry, Record, INLINE};
 use crate::root::{self, Locator};
 use crate::sys::direct;
 use core::ptr::{self, NonNull};
@@ -34,45 +34,57 @@ impl SlotWord {
         SlotWord(AtomicUsize::new(UNASSIGNED))
     }
 
-    /// This thread's node of the object, if it is there and the word is packed: the fast path of every access.
+    /// This thread's node of the object, if it is there and the word is packed: the fast path of every access. Else the
+    /// thread's record, if that is as far as it came: it may be a mark.
     ///
     /// # Safety
     /// The word belongs to one object, and its number, once assigned, to nobody else.
     #[inline(always)]
-    pub(crate) unsafe fn find(&self) -> Option<NonNull<Node>> {
+    pub(crate) unsafe fn find(&self) -> Result<NonNull<Node>, Option<NonNull<Record>>> {
         let word = self.0.load(Ordering::Acquire);
         let number = word & LOWER;
-        // Both ways meet in the comparison with the marks.
-        let content = if number < INLINE {
-            // SAFETY: the lower half is below `BY_CALL`, so the upper half is what `root::locate` gave.
-            let record = unsafe { root::read(word >> HALF)? };
-            // SAFETY: a record in the root slot is alive, and `number` is below `INLINE`.
-            unsafe { record.as_ref().inline_entry(number).content() }
-        } else {
+        if number >= INLINE {
+            seldom();
             // SAFETY: as the caller promises.
-            unsafe { Self::find_in_table(word) }
-        };
-        record::node_in(content)
+            let (content, record) = unsafe { Self::find_in_table(word) };
+            return record::node_in(content).ok_or(record);
+        }
+        // SAFETY: the lower half is below `BY_CALL`, so the upper half is what `root::locate` gave.
+        match unsafe { root::read(word >> HALF) } {
+            Some(record) => {
+                // SAFETY: a record in the root slot is alive, and `number` is below `INLINE`.
+                let content = unsafe { record.as_ref().inline_entry(number).content() };
+                record::node_in(content).ok_or_else(|| {
+                    seldom();
+                    Some(record)
+                })
+            }
+            None => {
+                seldom();
+                Err(None)
+            }
+        }
     }
 
-    /// The content of the entry, for numbers beyond the inline entries, or null.
+    /// The content of the entry, for numbers beyond the inline entries, or null; and the record.
     #[inline(always)]
-    unsafe fn find_in_table(word: usize) -> *mut Node {
-        sooner_the_other();
+    unsafe fn find_in_table(word: usize) -> (*mut Node, Option<NonNull<Record>>) {
         let number = word & LOWER;
         if number >= BY_CALL {
             return if direct::POSSIBLE {
                 // SAFETY: as the caller promises.
-                unsafe { Self::find_by_call(word) }
+                (unsafe { Self::find_by_call(word) }, None)
             } else {
-                ptr::null_mut()
+                (ptr::null_mut(), None)
             };
         }
         // SAFETY: as in `find`; a record in the root slot is alive, and it is this thread's.
         unsafe {
-            root::read(word >> HALF)
+            let record = root::read(word >> HALF);
+            let content = record
                 .and_then(|record| record.as_ref().table_entry(number - INLINE))
-                .map_or(ptr::null_mut(), Entry::content)
+                .map_or(ptr::null_mut(), Entry::content);
+            (content, record)
         }
     }
 
@@ -113,10 +125,10 @@ impl SlotWord {
         if usize::BITS == 64 { record::NO_SLOT as usize - 1 } else { (UNASSIGNED >> 1) - 1 };
 }
 
-/// Tells the compiler which of two ways to lay out in a line: the other one.
+/// Tells the compiler that it is not this way that is to be laid out in a line.
 #[cold]
 #[inline(always)]
-fn sooner_the_other() {}
+fn seldom() {}
 
 #[inline]
 fn number_of(word: usize) -> u32 {
