@@ -171,7 +171,7 @@ fn new_record(key: sys::Key, exit_list: bool) -> Result<NonNull<Record>, AccessE
     if !unsafe { sys::set(key, record::under_construction().as_ptr().cast()) } {
         return Err(AccessError::OutOfMemory);
     }
-    if !HOOKED.swap(true, Relaxed) {
+    if !HOOKED.load(Relaxed) && !HOOKED.swap(true, Relaxed) {
         sys::install_hooks(&HOOKS);
     }
     let record = Record::allocate();
