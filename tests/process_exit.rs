@@ -10,6 +10,7 @@ use os_thread_local::{PerThread, ThreadLocal};
 use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Barrier};
+use std::time::Duration;
 use std::{process, thread};
 
 struct Says(&'static str);
@@ -199,6 +200,9 @@ fn main() {
         return run();
     }
     let times = children::times("OS_THREAD_LOCAL_EXITS", 12);
+    // In Wine 8 a killed thread may have held the lock of a wait queue: the last one then spins in RtlWakeAddressSingle for
+    // ever, with or without us. Once in some hundred times; a lock of ours would be in the way more often.
+    let (wine, mut stuck) = (children::is_wine(), 0);
     for (name, _, expected) in CASES {
         let (runs, may_be_cut) = if name.starts_with("eight") {
             // Windows kills the other threads first. One of them may have held the lock, or the C library's: then the process ends there
@@ -208,7 +212,17 @@ fn main() {
             (1, false)
         };
         for _ in 0..runs {
-            let output = children::run(name);
+            let output = if may_be_cut && wine {
+                match children::run_for(name, Duration::from_secs(60)) {
+                    Some(output) => output,
+                    None => {
+                        stuck += 1;
+                        continue;
+                    }
+                }
+            } else {
+                children::run(name)
+            };
             let printed = children::printed(&output);
             let code = if name.contains("exit") && !name.contains("return") { 33 } else { 0 };
             if may_be_cut {
@@ -220,5 +234,6 @@ fn main() {
             assert_eq!(children::complained(&output), "", "{}", name);
         }
     }
-    println!("process_exit: {} cases ok", CASES.len());
+    assert!(stuck <= 1, "{} children are stuck", stuck);
+    println!("process_exit: {} cases ok, {} children stuck in Wine", CASES.len(), stuck);
 }

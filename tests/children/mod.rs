@@ -2,8 +2,9 @@
 
 #![allow(dead_code)] // each test file uses a part of it
 
-use std::env;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+use std::{env, thread};
 
 const CASE: &str = "OS_THREAD_LOCAL_CASE";
 
@@ -39,6 +40,42 @@ pub fn child(case: &str) -> Command {
 /// Runs a case and waits for its end.
 pub fn run(case: &str) -> Output {
     child(case).output().unwrap()
+}
+
+/// The same, but a child that has not ended after `limit` is killed: `None`. For children that print little.
+pub fn run_for(case: &str, limit: Duration) -> Option<Output> {
+    let mut child = child(case).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let begin = Instant::now();
+    while child.try_wait().unwrap().is_none() {
+        if begin.elapsed() > limit {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            return None;
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    Some(child.wait_with_output().unwrap())
+}
+
+/// Whether this is Wine: its ntdll says so itself.
+#[cfg(windows)]
+pub fn is_wine() -> bool {
+    use std::ffi::c_void;
+
+    extern "system" {
+        fn GetModuleHandleA(name: *const u8) -> *mut c_void;
+        fn GetProcAddress(module: *mut c_void, name: *const u8) -> *mut c_void;
+    }
+    // SAFETY: both names end with a zero; ntdll is in every process and is never unloaded.
+    unsafe {
+        let ntdll = GetModuleHandleA(b"ntdll.dll\0".as_ptr());
+        !GetProcAddress(ntdll, b"wine_get_version\0".as_ptr()).is_null()
+    }
+}
+
+#[cfg(not(windows))]
+pub fn is_wine() -> bool {
+    false
 }
 
 /// What it printed, with the line ends of this system made plain.
