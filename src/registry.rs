@@ -288,14 +288,18 @@ impl Registry {
         // SAFETY: the record is alive; so are the nodes in its list. What is taken out belongs to this thread, which may destroy it.
         unsafe {
             self.remember(record);
+            let thread = record.as_ref();
+            let newest = thread.newest(Owner::Thread);
             for _ in 0..BATCH {
-                let node = match newest(record.as_ref(), Owner::Thread) {
-                    Some(node) => {
-                        self.unlink_from_record(node, State::Destroyed);
+                let first = thread.entry(newest.get());
+                let node = match first.and_then(|entry| Some((entry, entry.node()?))) {
+                    Some((entry, node)) => {
+                        entry.set(State::Destroyed);
+                        newest.set(node.as_ref().place.get().in_record.older);
                         self.unlink_from_slot(node);
                         node
                     }
-                    None => match self.pop_pending(record.as_ref()) {
+                    None => match self.pop_pending(thread) {
                         Some(node) => node,
                         None => return false,
                     },
