@@ -160,12 +160,16 @@ impl Record {
         }
     }
 
-    pub(crate) fn allocate() -> Option<NonNull<Record>> {
-        // SAFETY: the layout is not zero-sized.
-        let record = NonNull::new(unsafe { alloc(Layout::new::<Record>()) })?.cast::<Record>();
-        // SAFETY: fresh memory of that layout.
-        unsafe { record.as_ptr().write(Record::new()) };
-        Some(record)
+    /// One that an ended thread has left, or a new one.
+    pub(crate) fn obtain() -> Option<NonNull<Record>> {
+        let idle = REGISTRY.lock().take_idle();
+        idle.or_else(|| {
+            // SAFETY: the layout is not zero-sized.
+            let record = NonNull::new(unsafe { alloc(Layout::new::<Record>()) })?.cast::<Record>();
+            // SAFETY: fresh memory of that layout.
+            unsafe { record.as_ptr().write(Record::new()) };
+            Some(record)
+        })
     }
 
     /// The head of one of this thread's two lists. Under the lock.
@@ -422,24 +426,60 @@ fn or_abort(destroy: impl FnOnce() -> bool) -> bool {
     found
 }
 
-/// The end of a record. Only now the values of objects are left to other threads: until here the thread may have used its own, also
-/// when it is the one that ends the process while others run, from the middle of a closure that has the value.
+/// The end of a thread's record. Only now the values of objects are left to other threads: until here the thread may have used its own,
+/// also when it is the one that ends the process while others run, from the middle of a closure that has the value.
+///
+/// A few records wait for new threads. These mostly use what the ended ones used, and would make the same tables again; and a
+/// request for as much at once is what makes a C library's allocator merge the small blocks that it has at hand.
 ///
 /// # Safety
 /// The record is in no root slot and has no values that end with the thread; nobody uses it.
-pub(crate) unsafe fn free(record: NonNull<Record>) {
-    // SAFETY: the record is alive, and nobody finds it once it is out of the list of exiting records and its nodes are
-    // out of its list.
+pub(crate) unsafe fn end(record: NonNull<Record>) {
+    // SAFETY: the record is alive. Once it is out of the list of exiting records and its nodes are out of its list, nobody
+    // finds it, and it is ours.
     unsafe {
-        while REGISTRY.lock().leave_kept(record) {}
-        REGISTRY.lock().forget(record);
-        let (table, len) = {
-            let record = record.as_ref();
-            debug_assert_eq!((record.newest.get(), record.kept.get()), (NO_SLOT, NO_SLOT));
-            debug_assert!(record.pending.load(Relaxed).is_null());
-            (record.table.load(Relaxed), record.table_len.load(Relaxed))
-        };
-        free_table(table, len);
-        dealloc(record.as_ptr().cast(), Layout::new::<Record>());
+        loop {
+            let mut registry = REGISTRY.lock();
+            if !registry.leave_kept(record) {
+                registry.forget(record);
+                break;
+            }
+        }
+        record.as_ref().clear();
+        let kept = REGISTRY.lock().keep_idle(record);
+        if !kept {
+            record.as_ref().free_table();
+            dealloc(record.as_ptr().cast(), Layout::new::<Record>());
+        }
     }
 }
+
+impl Record {
+    /// As new, but for the table, unless that is a long one. By who has the record to himself.
+    fn clear(&self) {
+        debug_assert_eq!((self.newest.get(), self.kept.get()), (NO_SLOT, NO_SLOT));
+        debug_assert_eq!(self.kept_number.get(), NO_SLOT);
+        debug_assert!(!self.has_pending() && !self.exiting.get());
+        if self.table_len.load(Relaxed) > LONGEST_IDLE {
+            self.free_table();
+        }
+        for number in 0..INLINE + self.table_len.load(Relaxed) {
+            self.set(number as u32, State::Vacant);
+        }
+        self.rounds.set(0);
+        self.listed.set(false);
+    }
+
+    /// By who has the record to himself.
+    fn free_table(&self) {
+        let table = self.table.load(Relaxed);
+        let len = self.table_len.load(Relaxed);
+        self.table.store(ptr::null_mut(), Relaxed);
+        self.table_len.store(0, Relaxed);
+        // SAFETY: the record's own table, which nobody finds any more.
+        unsafe { free_table(table, len) };
+    }
+}
+
+/// The longest table that waits for a new thread: together with the entries in the record, 1,024 of them.
+const LONGEST_IDLE: usize = 1024 - INLINE;

@@ -21,6 +21,8 @@ use core::sync::atomic::Ordering::Relaxed;
 pub(crate) static REGISTRY: LockedRegistry = LockedRegistry(Lock::new(Registry {
     storage: Storage { slots: Vec::new(), free: Vec::new(), summary: Vec::new() },
     exiting: None,
+    idle: None,
+    idle_count: 0,
 }));
 
 pub(crate) struct LockedRegistry(Lock<Registry>);
@@ -29,6 +31,9 @@ pub(crate) struct Registry {
     storage: Storage,
     /// Records whose thread is exiting: their DESTROYED marks stand for values that are in no list any more.
     exiting: Option<NonNull<Record>>,
+    /// Records of ended threads, as new, for threads to come: linked through `exiting_next`; and how many there are.
+    idle: Option<NonNull<Record>>,
+    idle_count: usize,
 }
 
 // SAFETY: the pointers lead to records and nodes, whose links belong to who holds the lock.
@@ -36,6 +41,9 @@ unsafe impl Send for Registry {}
 
 /// How many nodes a thread takes out of its lists before others get the lock.
 const BATCH: usize = 64;
+
+/// How many records wait for new threads.
+const MOST_IDLE: usize = 4;
 
 struct Slot {
     /// The nodes of the object with this number, newest first.
@@ -454,6 +462,29 @@ impl Registry {
                 next.as_ref().exiting_prev.set(prev);
             }
         }
+    }
+
+    pub(crate) fn take_idle(&mut self) -> Option<NonNull<Record>> {
+        let record = self.idle?;
+        // SAFETY: an idle record is alive, and in this list alone.
+        self.idle = unsafe { record.as_ref().exiting_next.take() };
+        self.idle_count -= 1;
+        Some(record)
+    }
+
+    /// Keeps a record for a thread to come, if there are few.
+    ///
+    /// # Safety
+    /// The record is as new, and the caller's, who gives it away if this says `true`.
+    pub(crate) unsafe fn keep_idle(&mut self, record: NonNull<Record>) -> bool {
+        if self.idle_count == MOST_IDLE {
+            return false;
+        }
+        // SAFETY: as the caller promises.
+        unsafe { record.as_ref().exiting_next.set(self.idle) };
+        self.idle = Some(record);
+        self.idle_count += 1;
+        true
     }
 }
 

@@ -174,7 +174,7 @@ fn new_record(key: sys::Key, exit_list: bool) -> Result<NonNull<Record>, AccessE
     if !HOOKED.load(Relaxed) && !HOOKED.swap(true, Relaxed) {
         sys::install_hooks(&HOOKS);
     }
-    let record = Record::allocate();
+    let record = Record::obtain();
     let value = record.map_or(ptr::null_mut(), |record| record.as_ptr().cast());
     // SAFETY: the key is live; the destructor accepts a record and is not called for null.
     let set = unsafe { sys::set(key, value) };
@@ -231,7 +231,7 @@ unsafe extern "system" fn on_key_destructor(value: *mut c_void) {
         unsafe { sys::set(key, record::under_construction().as_ptr().cast()) };
     }
     // SAFETY: it has no values any more, and the root slot does not hold it.
-    unsafe { record::free(record) };
+    unsafe { record::end(record) };
     if ours {
         // The mark means one more call, which must not be in the last round. A record that the exit list has seen was there in
         // the first: this is the second.

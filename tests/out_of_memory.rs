@@ -7,7 +7,9 @@ mod common;
 use common::{this_thread, Census};
 use os_thread_local::{AccessError, PerThread, ThreadLocal};
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicUsize, Ordering::SeqCst};
+use std::sync::mpsc::channel;
+use std::sync::Arc;
 use std::thread;
 
 struct Failing;
@@ -80,28 +82,43 @@ fn sweep<R: PartialEq + std::fmt::Debug>(
 }
 
 /// A thread of its own for each `n`: a call fails there at the n-th allocation, and is then made again. Returns when there are
-/// no more to fail.
-fn sweep_threads(f: impl Fn() -> Result<u32, AccessError> + Copy + Send + 'static) -> usize {
-    for n in 0.. {
-        let failed = thread::spawn(move || {
-            THREAD.store(this_thread(), SeqCst);
-            let failed = FAILED.load(SeqCst);
-            LEFT.store(n, SeqCst);
-            let result = f();
-            LEFT.store(NEVER, SeqCst);
-            THREAD.store(0, SeqCst);
-            let failed = FAILED.load(SeqCst) != failed;
-            assert_eq!(result, if failed { Err(AccessError::OutOfMemory) } else { Ok(7) });
-            assert_eq!(f(), Ok(7), "again, after allocation {}", n);
-            failed
-        })
-        .join()
-        .unwrap();
-        if !failed {
-            return n;
-        }
+/// no more to fail. The threads stay until then, and others take what ended ones have left: each has all to allocate.
+fn sweep_threads(f: fn() -> Result<u32, AccessError>) -> usize {
+    const MOST_IDLE: usize = 4;
+    let over = Arc::new(AtomicBool::new(false));
+    let mut threads = Vec::with_capacity(20);
+    let mut start = |first: Box<dyn FnOnce() -> bool + Send>| {
+        let (over, (send, receive)) = (over.clone(), channel());
+        threads.push(thread::spawn(move || {
+            send.send(first()).unwrap();
+            while !over.load(SeqCst) {
+                thread::park();
+            }
+        }));
+        receive.recv().unwrap()
+    };
+    for _ in 0..MOST_IDLE {
+        start(Box::new(|| STATIC.prepare().is_ok()));
     }
-    unreachable!()
+    let fails_at = move |n| {
+        THREAD.store(this_thread(), SeqCst);
+        let failed = FAILED.load(SeqCst);
+        LEFT.store(n, SeqCst);
+        let result = f();
+        LEFT.store(NEVER, SeqCst);
+        THREAD.store(0, SeqCst);
+        let failed = FAILED.load(SeqCst) != failed;
+        assert_eq!(result, if failed { Err(AccessError::OutOfMemory) } else { Ok(7) });
+        assert_eq!(f(), Ok(7), "again, after allocation {}", n);
+        failed
+    };
+    let most = (0..).find(|&n| !start(Box::new(move || fails_at(n)))).unwrap();
+    over.store(true, SeqCst);
+    for thread in threads {
+        thread.thread().unpark();
+        thread.join().unwrap();
+    }
+    most
 }
 
 static STATIC: ThreadLocal<Box<u32>> = ThreadLocal::new(kept);
@@ -170,8 +187,24 @@ fn main() {
         left.push(LIVE.load(SeqCst) - before);
     }
     assert_eq!(left[1..], [0, 0, 0], "bytes left behind");
-    // A record, and a table, since the number is a high one. The value that the first thread made is adopted by the later ones.
-    assert_eq!(sweep_threads(|| VALUES.try_with(|v| *v)), 2);
+    // A record, a table, since the number is a high one, and a node.
+    assert_eq!(sweep_threads(|| VALUES.try_with(|v| *v)), 3);
+
+    // What an ended thread has left is all that the next one needs, but for the value.
+    THREAD.store(0, SeqCst);
+    let needs = |n| {
+        thread::spawn(move || {
+            THREAD.store(this_thread(), SeqCst);
+            LEFT.store(n, SeqCst);
+            let result = STATIC.try_with(|v| **v);
+            LEFT.store(NEVER, SeqCst);
+            THREAD.store(0, SeqCst);
+            result
+        })
+        .join()
+        .unwrap()
+    };
+    assert_eq!([needs(0), needs(1)], [Err(AccessError::OutOfMemory), Ok(7)]);
 
     // The node of a `PerThread`: without it the initializer does not run, and there is no value.
     let made = AtomicUsize::new(0);
