@@ -6,7 +6,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::sync::{mpsc, Arc};
+use std::sync::{mpsc, Arc, Barrier};
 use std::thread;
 
 use os_thread_local::{reclaim, ThreadLocal};
@@ -50,6 +50,7 @@ fn memory() {
     a_value_costs_at_most_48_bytes();
     a_million_one_after_another();
     threads_leave_nothing();
+    what_ended_threads_leave_is_little();
     a_thread_that_only_sees_short_lived_objects();
     reclaim_gives_back();
     removed_values();
@@ -133,6 +134,32 @@ fn threads_leave_nothing() {
     });
     // A thread's record alone is larger than 256 bytes: 200 of them would show.
     assert!(left < 4_096, "{} bytes", left);
+}
+
+/// Four tables of 1,024 entries at the most, and the records they belong to.
+fn what_ended_threads_leave_is_little() {
+    const MOST: isize = 4 * (1_024 * 8 + 512);
+    // Of 1,000 objects and of 3,000: tables that are kept, and such as are not.
+    for count in [1_000, 3_000] {
+        let objects: Arc<Vec<ThreadLocal<u8>>> =
+            Arc::new((0..count).map(|_| ThreadLocal::new(|| 1)).collect());
+        objects.iter().for_each(|o| o.prepare().unwrap());
+        let before = live() as isize;
+        let all_at_once = Arc::new(Barrier::new(40));
+        let threads: Vec<_> = (0..40)
+            .map(|_| {
+                let (objects, all_at_once) = (objects.clone(), all_at_once.clone());
+                thread::spawn(move || {
+                    objects.iter().for_each(|o| o.with(|_| ()));
+                    all_at_once.wait();
+                })
+            })
+            .collect();
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        drop(all_at_once);
+        let left = live() as isize - before;
+        assert!(left <= MOST, "{} bytes of {} objects", left, count);
+    }
 }
 
 type Order = Box<dyn FnOnce() + Send>;

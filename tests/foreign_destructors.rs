@@ -68,6 +68,11 @@ unsafe extern "system" fn last(rounds: *mut c_void) {
     }
 }
 
+/// The counts, one after another.
+fn seen() -> Vec<usize> {
+    CALLS.iter().flatten().map(|n| n.load(SeqCst)).collect()
+}
+
 fn main() {
     // Systems call the destructors of a round in the order in which the keys were made, or in the order of numbers that
     // are handed out lowest first.
@@ -91,7 +96,10 @@ fn main() {
             continue;
         }
         for (first, last) in [(rounds, 0), (0, rounds), (1, 1), (rounds, rounds)] {
-            for _ in 0..20 {
+            let (before, mut first_thread) = (seen(), None);
+            let since =
+                || -> Vec<usize> { seen().iter().zip(&before).map(|(n, b)| n - b).collect() };
+            for thread in 1..=20 {
                 in_thread(move || {
                     if uses_ours {
                         USED.with(|_| ());
@@ -104,6 +112,9 @@ fn main() {
                     }
                 });
                 cases += 1;
+                let first = first_thread.get_or_insert_with(since);
+                let expected: Vec<_> = first.iter().map(|n| n * thread).collect();
+                assert_eq!(since(), expected, "thread {} fares as the first", thread);
             }
             if cfg!(unix) {
                 assert_eq!(balance(), here, "{} rounds of the first, {} of the last", first, last);
