@@ -131,16 +131,25 @@ impl<T: Send, F> PerThread<T, F> {
     /// turned into an `E`.
     ///
     /// ```
-    /// use os_thread_local::PerThread;
-    /// use std::error::Error;
-    /// use std::fs::File;
+    /// use os_thread_local::{AccessError, PerThread};
+    /// use std::{fs::File, io};
+    ///
+    /// enum NoFile {
+    ///     NotOpened(io::Error),
+    ///     NoStorage(AccessError),
+    /// }
+    /// impl From<AccessError> for NoFile {
+    ///     fn from(error: AccessError) -> Self {
+    ///         NoFile::NoStorage(error)
+    ///     }
+    /// }
     ///
     /// let files = PerThread::new(|| unreachable!("made by `with_or_try` only"));
-    /// let missing = files.with_or_try(
-    ///     || File::open("/nonexistent").map_err(Box::<dyn Error>::from),
-    ///     |file| file.metadata().is_ok(),
+    /// let length = files.with_or_try(
+    ///     || File::open("/nonexistent").map_err(NoFile::NotOpened),
+    ///     |file| file.metadata().map(|metadata| metadata.len()),
     /// );
-    /// assert!(missing.is_err());
+    /// assert!(matches!(length, Err(NoFile::NotOpened(_))));
     /// assert!(files.is_empty());
     /// ```
     pub fn with_or_try<R, E: From<AccessError>>(

@@ -445,39 +445,48 @@ pub(crate) unsafe fn end(record: NonNull<Record>) {
                 break;
             }
         }
-        record.as_ref().clear();
+        renew(record);
         let kept = REGISTRY.lock().keep_idle(record);
         if !kept {
-            record.as_ref().free_table();
-            dealloc(record.as_ptr().cast(), Layout::new::<Record>());
+            free(record);
         }
     }
 }
 
-impl Record {
-    /// As new, but for the table, unless that is a long one. By who has the record to himself.
-    fn clear(&self) {
-        debug_assert_eq!((self.newest.get(), self.kept.get()), (NO_SLOT, NO_SLOT));
-        debug_assert_eq!(self.kept_number.get(), NO_SLOT);
-        debug_assert!(!self.has_pending() && !self.exiting.get());
-        if self.table_len.load(Relaxed) > LONGEST_IDLE {
-            self.free_table();
-        }
-        for number in 0..INLINE + self.table_len.load(Relaxed) {
-            self.set(number as u32, State::Vacant);
-        }
-        self.rounds.set(0);
-        self.listed.set(false);
+/// # Safety
+/// The caller has the record to himself, and gives it up.
+pub(crate) unsafe fn free(record: NonNull<Record>) {
+    // SAFETY: as the caller promises; a record owns its table.
+    unsafe {
+        let (table, len) = (&record.as_ref().table, &record.as_ref().table_len);
+        free_table(table.load(Relaxed), len.load(Relaxed));
+        dealloc(record.as_ptr().cast(), Layout::new::<Record>());
     }
+}
 
-    /// By who has the record to himself.
-    fn free_table(&self) {
-        let table = self.table.load(Relaxed);
-        let len = self.table_len.load(Relaxed);
-        self.table.store(ptr::null_mut(), Relaxed);
-        self.table_len.store(0, Relaxed);
-        // SAFETY: the record's own table, which nobody finds any more.
-        unsafe { free_table(table, len) };
+/// As new, but for the table, unless that is a long one.
+///
+/// # Safety
+/// The caller has the record to himself.
+unsafe fn renew(record: NonNull<Record>) {
+    // SAFETY: as the caller promises; a record owns its table, whose entries are vacant when they are zero.
+    unsafe {
+        let old = record.as_ref();
+        debug_assert_eq!((old.newest.get(), old.kept.get()), (NO_SLOT, NO_SLOT));
+        debug_assert_eq!(old.kept_number.get(), NO_SLOT);
+        debug_assert!(!old.has_pending() && !old.exiting.get());
+        let (mut table, mut len) = (old.table.load(Relaxed), old.table_len.load(Relaxed));
+        if len > LONGEST_IDLE {
+            free_table(table, len);
+            (table, len) = (ptr::null_mut(), 0);
+        } else if len != 0 {
+            ptr::write_bytes(table, 0, len);
+        }
+        record.as_ptr().write(Record {
+            table: AtomicPtr::new(table),
+            table_len: AtomicUsize::new(len),
+            ..Record::new()
+        });
     }
 }
 

@@ -43,27 +43,21 @@ impl SlotWord {
     pub(crate) unsafe fn find(&self) -> Result<NonNull<Node>, Option<NonNull<Record>>> {
         let word = self.0.load(Ordering::Acquire);
         let number = word & LOWER;
-        if number >= INLINE {
+        // Both ways meet in the comparison with the marks.
+        let (content, record) = if number < INLINE {
+            // SAFETY: the lower half is below `BY_CALL`, so the upper half is what `root::locate` gave.
+            let record = unsafe { root::read(word >> HALF).ok_or(None)? };
+            // SAFETY: a record in the root slot is alive, and `number` is below `INLINE`.
+            (unsafe { record.as_ref().inline_entry(number).content() }, Some(record))
+        } else {
             seldom();
             // SAFETY: as the caller promises.
-            let (content, record) = unsafe { Self::find_in_table(word) };
-            return record::node_in(content).ok_or(record);
-        }
-        // SAFETY: the lower half is below `BY_CALL`, so the upper half is what `root::locate` gave.
-        match unsafe { root::read(word >> HALF) } {
-            Some(record) => {
-                // SAFETY: a record in the root slot is alive, and `number` is below `INLINE`.
-                let content = unsafe { record.as_ref().inline_entry(number).content() };
-                record::node_in(content).ok_or_else(|| {
-                    seldom();
-                    Some(record)
-                })
-            }
-            None => {
-                seldom();
-                Err(None)
-            }
-        }
+            unsafe { Self::find_in_table(word) }
+        };
+        record::node_in(content).ok_or_else(|| {
+            seldom();
+            record
+        })
     }
 
     /// The content of the entry, for numbers beyond the inline entries, or null; and the record.
@@ -125,10 +119,17 @@ impl SlotWord {
         if usize::BITS == 64 { record::NO_SLOT as usize - 1 } else { (UNASSIGNED >> 1) - 1 };
 }
 
-/// Tells the compiler that it is not this way that is to be laid out in a line.
-#[cold]
+/// Where the record is read directly, tells the compiler that it is not this way that is to be laid out in a line. Around a
+/// call the compiler finds a better layout by itself: the way through the table is a cycle shorter then.
 #[inline(always)]
-fn seldom() {}
+fn seldom() {
+    #[cold]
+    #[inline(always)]
+    fn cold() {}
+    if direct::POSSIBLE {
+        cold();
+    }
+}
 
 #[inline]
 fn number_of(word: usize) -> u32 {

@@ -40,3 +40,16 @@ pub mod sys;
 pub use crate::error::AccessError;
 pub use crate::local::{reclaim, ThreadLocal};
 pub use crate::per_thread::PerThread;
+
+/// Frees the records that wait for new threads: each execution has to begin as the first.
+pub fn free_idle_records() {
+    loop {
+        // A statement of its own: the guard is gone when the record is freed.
+        let idle = registry::REGISTRY.lock().take_idle();
+        match idle {
+            // SAFETY: out of the list, nobody else has it.
+            Some(record) => unsafe { record::free(record) },
+            None => break,
+        }
+    }
+}

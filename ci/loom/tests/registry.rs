@@ -5,7 +5,7 @@
 
 use loom::sync::{Arc, Mutex};
 use loom::thread;
-use os_thread_local_loom::{reclaim, sys, AccessError, PerThread, ThreadLocal};
+use os_thread_local_loom::{free_idle_records, reclaim, sys, AccessError, PerThread, ThreadLocal};
 use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
@@ -65,6 +65,7 @@ fn model(taken: usize, bound: usize, f: impl Fn() + Send + Sync + 'static) {
     before.iter().for_each(|o| o.prepare().unwrap());
     before[0].with(|_| ());
     sys::end_of_plain_thread();
+    free_idle_records();
     before.truncate(taken);
     let executions = std::sync::Arc::new(AtomicUsize::new(0));
     let count = executions.clone();
@@ -79,6 +80,7 @@ fn model(taken: usize, bound: usize, f: impl Fn() + Send + Sync + 'static) {
         CENSUS.dropped.store(0, SeqCst);
         f();
         sys::end_of_thread();
+        free_idle_records();
         assert!(CENSUS.built.load(SeqCst) > 0);
         assert_eq!(CENSUS.built.load(SeqCst), CENSUS.dropped.load(SeqCst));
         count.fetch_add(1, SeqCst);

@@ -5,11 +5,11 @@
 
 extern crate alloc;
 
-use alloc::{boxed::Box, vec::Vec};
+use alloc::{boxed::Box, format, string::String, vec::Vec};
 use core::cell::{Cell, RefCell};
 use core::mem::MaybeUninit;
 use core::ptr::addr_of;
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 use cortex_m_rt::entry;
 use cortex_m_semihosting::hprintln;
 use embedded_alloc::LlffHeap;
@@ -29,15 +29,12 @@ fn boot() -> ! {
 }
 
 fn main() -> ! {
-    // What the first use allocates for good stays out of the comparison below.
-    COUNT.with(|count| count.set(0));
+    let heap = heap();
+    all();
+    // What the first round allocated for good, and the records that wait for new tasks, are there already.
     let before = HEAP.used();
-    statics();
-    objects();
-    contention();
-    destructors();
-    object_dropped_early();
-    per_thread();
+    hprintln!("again, with what that has left:");
+    all();
     assert_eq!(
         HEAP.used(),
         before,
@@ -45,8 +42,19 @@ fn main() -> ! {
     );
     interrupts();
     memory();
+    hprintln!("{heap}");
     hprintln!("ok");
     firmware::exit(true)
+}
+
+fn all() {
+    COUNT.set(0);
+    statics();
+    objects();
+    contention();
+    destructors();
+    object_dropped_early();
+    per_thread();
 }
 
 thread_local! {
@@ -194,6 +202,8 @@ fn object_dropped_early() {
         assert_eq!(LOG.load(Ordering::Relaxed), kernel::current() as u32 * 10 + 5);
     }
     LOG.store(0, Ordering::Relaxed);
+    USED.store(false, Ordering::Relaxed);
+    DROPPED.store(false, Ordering::Relaxed);
     let object = Box::into_raw(Box::new(ThreadLocal::new(|| Logged(5))));
     OBJECT.store(object, Ordering::Release);
     let task = kernel::spawn(task);
@@ -275,25 +285,24 @@ fn memory() {
         kernel::TASKS * size
     );
     hprintln!("deepest stack of a task: {} of {} bytes", used, size);
+}
+
+/// What values take of the heap, before there is a record that waits for a new task.
+fn heap() -> String {
+    static USED: AtomicUsize = AtomicUsize::new(0);
+    // The first use of all allocates for good.
+    COUNT.set(0);
     let before = HEAP.used();
     let task = kernel::spawn(|| {
         COUNT.set(1);
-        loop {
-            kernel::yield_now();
-        }
+        USED.store(HEAP.used(), Ordering::Relaxed);
     });
-    let _ = task;
-    kernel::yield_now();
-    kernel::yield_now();
-    let record = HEAP.used() - before;
+    task.join();
+    let record = USED.load(Ordering::Relaxed) - before;
     let objects: Vec<ThreadLocal<Cell<u32>>> =
         (0..8).map(|_| ThreadLocal::new(|| Cell::new(0))).collect();
     let before = HEAP.used();
     objects.iter().for_each(|object| object.set(1));
     let value = (HEAP.used() - before) / 8;
-    hprintln!(
-        "heap: {} bytes for a task and its first value, {} for a further Cell<u32>",
-        record,
-        value
-    );
+    format!("heap: {record} bytes for a task and its first value, {value} for a further Cell<u32>")
 }
