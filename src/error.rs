@@ -4,7 +4,8 @@ use core::fmt;
 ///
 /// Every variant names one cause. `ThreadLocal::with` panics with the same text.
 ///
-/// ```
+#[cfg_attr(feature = "alloc", doc = "```")]
+#[cfg_attr(not(feature = "alloc"), doc = "```ignore")]
 /// use os_thread_local::{AccessError, ThreadLocal};
 ///
 /// static ANSWER: ThreadLocal<u32> = ThreadLocal::new(|| 42);
