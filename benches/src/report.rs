@@ -1,6 +1,6 @@
 //! The report: one Markdown table and one SVG chart.
 
-use crate::peers::{self, DIRECT, NOTHING, OURS};
+use crate::peers::{self, ANCESTOR, DIRECT, NOTHING, OURS, THREAD_LOCAL};
 use crate::rounds::Scenario;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
@@ -77,6 +77,30 @@ pub fn ratios(scenarios: &[Scenario]) -> String {
             };
         }
         out.push('\n');
+    }
+    out
+}
+
+/// By how much a peer must be ahead to count as ahead: a twentieth is the machine's mood.
+const AHEAD: f64 = 1.05;
+
+/// Where those that do the same work for objects are ahead of the default features, and why.
+pub fn behind(scenarios: &[Scenario]) -> String {
+    let mut out = String::new();
+    let _ = writeln!(out, "| where others are ahead | {ANCESTOR} | {THREAD_LOCAL} | why |");
+    let _ = writeln!(out, "| --- | ---: | ---: | --- |");
+    let mut last = "";
+    for scenario in scenarios {
+        let ahead = [ANCESTOR, THREAD_LOCAL].map(|peer| {
+            let ratio = scenario.figure(OURS)? / scenario.figure(peer)?;
+            (ratio > AHEAD).then(|| format!(" {ratio:.2}"))
+        });
+        if ahead.iter().any(Option::is_some) {
+            let [ancestor, thread_local] = ahead.map(Option::unwrap_or_default);
+            let why = if scenario.reason == last { "as above" } else { scenario.reason };
+            let _ = writeln!(out, "| {} |{ancestor} |{thread_local} | {why} |", scenario.title);
+            last = scenario.reason;
+        }
     }
     out
 }
@@ -185,10 +209,11 @@ const CHART: [&str; 9] = [
 pub fn write(folder: &Path, scenarios: &[Scenario]) -> Result<(), Box<dyn std::error::Error>> {
     std::fs::create_dir_all(folder)?;
     let body = format!(
-        "Measured on: {}.\n\n{}\nAs ratios, ours (default features) to each peer; below 1 we are quicker:\n\n{}",
+        "Measured on: {}.\n\n{}\nAs ratios, ours (default features) to each peer; below 1 we are quicker:\n\n{}\n{}",
         machine(),
         table(scenarios),
         ratios(scenarios),
+        behind(scenarios),
     );
     replace_section(&folder.join("BENCHMARKS.md"), "results", &body)?;
     let of_chart: Vec<_> = CHART

@@ -32,6 +32,8 @@ pub struct Scenario {
     pub title: String,
     /// Whether threads compete in it: then the median says more than the best.
     pub contended: bool,
+    /// Why a peer that leaves something out may be quicker.
+    pub reason: &'static str,
     pub rows: Vec<Row>,
     operations: f64,
     rounds: usize,
@@ -54,6 +56,7 @@ impl Scenario {
             id: id.into(),
             title: title.into(),
             contended: false,
+            reason: "",
             rows: Vec::new(),
             operations: operations as f64,
             rounds: 60,
@@ -69,6 +72,11 @@ impl Scenario {
 
     pub fn contended(mut self) -> Scenario {
         self.contended = true;
+        self
+    }
+
+    pub fn reason(mut self, reason: &'static str) -> Scenario {
+        self.reason = reason;
         self
     }
 

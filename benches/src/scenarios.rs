@@ -39,13 +39,26 @@ macro_rules! each_kind {
     }};
 }
 
+// Why others are quicker, where they are.
+const CALL: &str = "`pthread_getspecific` alone takes longer than the crate's access, which begins at the compiler's \
+    thread-local storage; `direct-read` leaves the call out";
+const FIRST: &str = "a value is entered in its object's list and in its thread's, so that both can destroy it, and the \
+    thread's first one makes the thread's record; 0.1.3 enters nothing and leaks, `thread_local` destroys nothing at a thread's end";
+const END: &str = "each value is taken out of both lists in a turn of the lock of its own, for a destructor may use any other \
+    value; `thread_local` destroys nothing here";
+const BOTH: &str = "first uses and the end of the thread, as above";
+const CREATE: &str = "an object's number is taken and given back, and its value is entered and taken out, under a lock";
+const CONTENDED: &str =
+    "a thread that is preempted while it holds the lock stops all others for as long";
+
 /// The hot paths: the value is there.
 pub fn hot() -> Vec<Scenario> {
     let mut all = Vec::new();
 
-    let mut loops = Scenario::new("hot/static/loop", "a static, in a loop", 1);
+    let mut loops = Scenario::new("hot/static/loop", "a static, in a loop", 1).reason(CALL);
     let mut calls =
-        Scenario::new("hot/static/call", "a static, each access in a call of its own", 1);
+        Scenario::new("hot/static/call", "a static, each access in a call of its own", 1)
+            .reason(CALL);
     for fixed in statics() {
         loops.row(fixed.name, move |iterations| {
             let begin = Instant::now();
@@ -57,9 +70,11 @@ pub fn hot() -> Vec<Scenario> {
     all.push(loops);
     all.push(calls);
 
-    let mut loops = Scenario::new("hot/object/loop", "through an object, in a loop", 1);
+    let mut loops =
+        Scenario::new("hot/object/loop", "through an object, in a loop", 1).reason(CALL);
     let mut calls =
-        Scenario::new("hot/object/call", "through an object, each access in a call of its own", 1);
+        Scenario::new("hot/object/call", "through an object, each access in a call of its own", 1)
+            .reason(CALL);
     each_kind!(Set => {
         if <Set as Objects>::NAME != RAW {
             let set = Arc::new(Set::create(1));
@@ -82,7 +97,8 @@ pub fn hot() -> Vec<Scenario> {
             format!("hot/{count}"),
             format!("{} objects, one after another", grouped(count)),
             count,
-        );
+        )
+        .reason(CALL);
         each_kind!(Set => if <Set as Objects>::fits(count) {
             if <Set as Objects>::MAX.is_none() {
                 // Made when it is first measured, and kept: its pages and caches are its own business.
@@ -198,6 +214,7 @@ fn first_use(count: usize) -> Scenario {
         format!("first use in a thread, {}, each", objects(count)),
         count,
     )
+    .reason(FIRST)
     .rounds(if count > 10_000 { 12 } else { 40 }, Duration::from_millis(10));
     each_kind!(Set => if <Set as Objects>::fits(count) {
         scenario.row(Set::NAME, move |iterations| {
@@ -228,6 +245,7 @@ fn exit(count: usize) -> Scenario {
         format!("end of a thread until it is joined, {}", objects(count)),
         1,
     )
+    .reason(END)
     .rounds(if count > 10_000 { 12 } else { 40 }, Duration::from_millis(10));
     each_kind!(Set => if <Set as Objects>::fits(count) {
         scenario.row(Set::NAME, move |iterations| {
@@ -259,6 +277,7 @@ fn thread_of(count: usize) -> Scenario {
         format!("a thread that uses {} once, start to join", objects(count)),
         1,
     )
+    .reason(BOTH)
     .rounds(60, Duration::from_millis(10));
     each_kind!(Set => scenario.row(<Set as Objects>::NAME, move |iterations| {
         let set = Arc::new(Set::create(count));
@@ -286,6 +305,7 @@ fn create_use_drop(count: usize) -> Scenario {
         },
         count,
     )
+    .reason(CREATE)
     .rounds(if count > 10_000 { 12 } else { 40 }, Duration::from_millis(5));
     each_kind!(Set => if <Set as Objects>::fits(count) {
         scenario.row(Set::NAME, move |iterations| {
@@ -330,6 +350,7 @@ fn contended_lives(threads: usize) -> Scenario {
         format!("create, use and drop an object, {} at once, each", many(threads)),
         threads * EACH,
     )
+    .reason(if threads == 1 { CREATE } else { CONTENDED })
     // Several turns of the scheduler, so that holders of locks are preempted too.
     .rounds(24, Duration::from_millis(30))
     .contended();
@@ -354,6 +375,7 @@ fn contended_threads(threads: usize) -> Scenario {
         ),
         threads * EACH,
     )
+    .reason(BOTH)
     // Several turns of the scheduler, so that holders of locks are preempted too.
     .rounds(24, Duration::from_millis(30))
     .contended();

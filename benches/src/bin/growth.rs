@@ -170,7 +170,7 @@ fn with_threads(count: usize) -> [f64; 5] {
     .join()
     .expect("no panic");
     // Not `Arc::into_inner`: a thread that has said it is ready has dropped its reference.
-    let dropped = Arc::try_unwrap(dropped).ok().expect("the last reference");
+    let dropped = Arc::try_unwrap(dropped).expect("the last reference");
     let (drop, ()) = timed(|| drop(dropped));
     let (exit, ()) = timed(|| {
         gate.open();
