@@ -121,6 +121,8 @@ const ERRORS: [AccessError; 4] = [
     AccessError::OutOfKeys,
     AccessError::OutOfMemory,
 ];
+const _: () = assert!(ERRORS[0] as u8 == 0 && ERRORS[1] as u8 == 1);
+const _: () = assert!(ERRORS[2] as u8 == 2 && ERRORS[3] as u8 == 3);
 
 impl Made {
     fn new(result: Result<NonNull<Node>, AccessError>) -> Made {

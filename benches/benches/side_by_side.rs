@@ -1,7 +1,7 @@
 //! All rows side by side: `cargo bench`. Scenarios are measured in rounds over their rows (see `rounds`); criterion
 //! gets those rounds as its samples, so its statistics, baselines (`--save-baseline`) and filters work as usual.
 //!
-//! A complete run writes `docs/BENCHMARKS.md` and `docs/benchmarks.svg`; `BENCH_OUT=folder` writes elsewhere.
+//! A complete run writes `docs/BENCHMARKS.md`, `docs/benchmarks.svg` and the table in the README; `BENCH_OUT=folder` writes elsewhere.
 
 use criterion::{Criterion, SamplingMode};
 use os_thread_local_benches::report;
@@ -31,10 +31,17 @@ fn main() {
 
     let folder = std::env::var_os("BENCH_OUT").map(PathBuf::from);
     if complete && (effort == Effort::Full || folder.is_some()) {
-        let folder = folder
-            .unwrap_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs")));
-        report::write(&folder, &done).expect("the folder can be written");
-        println!("written: {0}/BENCHMARKS.md, {0}/benchmarks.svg", folder.display());
+        let root = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+        let (folder, readme) = match folder {
+            Some(folder) => (folder.clone(), folder.join("README.md")),
+            None => (root.join("docs"), root.join("README.md")),
+        };
+        report::write(&folder, &readme, &done).expect("the folder can be written");
+        println!(
+            "written: {0}/BENCHMARKS.md, {0}/benchmarks.svg, {1}",
+            folder.display(),
+            readme.display()
+        );
     } else {
         done.retain(|scenario| scenario.rows.iter().all(|row| !row.samples.is_empty()));
         print!("{}", report::table(&done));

@@ -33,10 +33,10 @@ pub fn replace_section(file: &Path, section: &str, body: &str) -> std::io::Resul
 }
 
 /// The table: a line per scenario, a column per peer.
-pub fn table(scenarios: &[Scenario]) -> String {
+pub fn table<'a>(scenarios: impl IntoIterator<Item = &'a Scenario> + Clone) -> String {
     let columns: Vec<_> = peers::ALL
         .into_iter()
-        .filter(|peer| scenarios.iter().any(|s| s.find(peer).is_some()))
+        .filter(|peer| scenarios.clone().into_iter().any(|s| s.find(peer).is_some()))
         .collect();
     let mut out = String::new();
     let _ = writeln!(out, "| one operation | {} |", columns.join(" | "));
@@ -205,8 +205,12 @@ const CHART: [&str; 9] = [
     "thread/900",
 ];
 
-/// Writes the table and the chart of a complete run.
-pub fn write(folder: &Path, scenarios: &[Scenario]) -> Result<(), Box<dyn std::error::Error>> {
+/// Writes the tables and the chart of a complete run; the README has the rows of the chart.
+pub fn write(
+    folder: &Path,
+    readme: &Path,
+    scenarios: &[Scenario],
+) -> Result<(), Box<dyn std::error::Error>> {
     std::fs::create_dir_all(folder)?;
     let body = format!(
         "Measured on: {}.\n\n{}\nAs ratios, ours (default features) to each peer; below 1 we are quicker:\n\n{}\n{}",
@@ -220,5 +224,7 @@ pub fn write(folder: &Path, scenarios: &[Scenario]) -> Result<(), Box<dyn std::e
         .iter()
         .filter_map(|id| scenarios.iter().find(|scenario| scenario.id == *id))
         .collect();
+    let body = format!("Measured on: {}.\n\n{}", machine(), table(of_chart.iter().copied()));
+    replace_section(readme, "speed", &body)?;
     chart(&folder.join("benchmarks.svg"), &of_chart)
 }
