@@ -1,6 +1,6 @@
 //! The report: one Markdown table and one SVG chart.
 
-use crate::peers::{self, ANCESTOR, DIRECT, NOTHING, OURS, THREAD_LOCAL};
+use crate::peers::{self, ANCESTOR, DIRECT, NOTHING, OURS, RAW, STD, THREAD_LOCAL};
 use crate::rounds::Scenario;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
@@ -77,6 +77,46 @@ pub fn ratios(scenarios: &[Scenario]) -> String {
             };
         }
         out.push('\n');
+    }
+    out
+}
+
+/// What was aimed at: this crate's row, at most so many times a peer's, in a scenario.
+const AIMS: [(&str, &str, &str, f64); 16] = [
+    (OURS, RAW, "hot/static/loop", 1.05),
+    (OURS, RAW, "hot/static/call", 1.05),
+    (OURS, ANCESTOR, "hot/static/loop", 0.90),
+    (OURS, ANCESTOR, "hot/static/call", 0.90),
+    (OURS, RAW, "hot/object/loop", 1.10),
+    (OURS, RAW, "hot/object/call", 1.10),
+    (OURS, ANCESTOR, "hot/object/loop", 1.08),
+    (OURS, ANCESTOR, "hot/object/call", 1.08),
+    (OURS, THREAD_LOCAL, "hot/100000", 0.40),
+    (DIRECT, THREAD_LOCAL, "hot/static/loop", 0.65),
+    (DIRECT, THREAD_LOCAL, "hot/static/call", 0.65),
+    (DIRECT, RAW, "hot/static/call", 0.50),
+    (DIRECT, THREAD_LOCAL, "hot/object/call", 0.95),
+    (DIRECT, STD, "hot/static/call", 1.00),
+    (OURS, ANCESTOR, "create-use-drop/1", 1.00),
+    (OURS, ANCESTOR, "thread/900", 1.00),
+];
+
+/// The aims, and what this run says of them.
+fn aims(scenarios: &[Scenario]) -> String {
+    let mut out = String::new();
+    let _ = writeln!(out, "| what was aimed at | this | to | aim | measured |");
+    let _ = writeln!(out, "| --- | --- | --- | ---: | ---: |");
+    for (this, peer, id, aim) in AIMS {
+        let Some(scenario) = scenarios.iter().find(|scenario| scenario.id == id) else {
+            continue;
+        };
+        if let (Some(ours), Some(theirs)) = (scenario.figure(this), scenario.figure(peer)) {
+            let measured = format!("{:.2}", ours / theirs);
+            let bold = if ours / theirs < aim + 0.005 { "" } else { "**" };
+            let title = &scenario.title;
+            let _ =
+                writeln!(out, "| {title} | {this} | {peer} | {aim:.2} | {bold}{measured}{bold} |");
+        }
     }
     out
 }
@@ -213,11 +253,12 @@ pub fn write(
 ) -> Result<(), Box<dyn std::error::Error>> {
     std::fs::create_dir_all(folder)?;
     let body = format!(
-        "Measured on: {}.\n\n{}\nAs ratios, ours (default features) to each peer; below 1 we are quicker:\n\n{}\n{}",
+        "Measured on: {}.\n\n{}\nAs ratios, ours (default features) to each peer; below 1 we are quicker:\n\n{}\n{}\n{}",
         machine(),
         table(scenarios),
         ratios(scenarios),
         behind(scenarios),
+        aims(scenarios),
     );
     replace_section(&folder.join("BENCHMARKS.md"), "results", &body)?;
     let of_chart: Vec<_> = CHART
