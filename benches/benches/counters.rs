@@ -154,7 +154,7 @@ fn counting(threads: u64) -> Scenario {
     let operations = (threads * INCREMENTS) as usize;
     let mut scenario = Scenario::new(format!("counters/{threads}"), title, operations)
         .rounds(21, Duration::from_millis(1))
-        .contended();
+        .by_median();
     row::<os_thread_local::PerThread<AtomicU64>>(&mut scenario, OURS, threads);
     row::<os_thread_local_direct::PerThread<AtomicU64>>(&mut scenario, DIRECT, threads);
     row::<thread_local::ThreadLocal<AtomicU64>>(&mut scenario, THREAD_LOCAL, threads);

@@ -30,8 +30,9 @@ pub struct Scenario {
     pub id: String,
     /// What one operation is, for the table.
     pub title: String,
-    /// Whether threads compete in it: then the median says more than the best.
-    pub contended: bool,
+    /// Whether the median says more than the best: threads compete, or a peer leaks and its best round is the one that finds
+    /// memory which others gave back.
+    pub by_median: bool,
     /// Why a peer that leaves something out may be quicker.
     pub reason: &'static str,
     pub rows: Vec<Row>,
@@ -55,7 +56,7 @@ impl Scenario {
         Scenario {
             id: id.into(),
             title: title.into(),
-            contended: false,
+            by_median: false,
             reason: "",
             rows: Vec::new(),
             operations: operations as f64,
@@ -70,8 +71,8 @@ impl Scenario {
         self
     }
 
-    pub fn contended(mut self) -> Scenario {
-        self.contended = true;
+    pub fn by_median(mut self) -> Scenario {
+        self.by_median = true;
         self
     }
 
@@ -128,7 +129,7 @@ impl Scenario {
     /// The number that stands for a row.
     pub fn figure(&self, peer: &str) -> Option<f64> {
         let row = self.find(peer)?;
-        Some(if self.contended { row.median() } else { row.best() })
+        Some(if self.by_median { row.median() } else { row.best() })
     }
 }
 

@@ -306,6 +306,7 @@ fn create_use_drop(count: usize) -> Scenario {
         count,
     )
     .reason(CREATE)
+    .by_median()
     .rounds(if count > 10_000 { 12 } else { 40 }, Duration::from_millis(5));
     each_kind!(Set => if <Set as Objects>::fits(count) {
         scenario.row(Set::NAME, move |iterations| {
@@ -353,7 +354,7 @@ fn contended_lives(threads: usize) -> Scenario {
     .reason(if threads == 1 { CREATE } else { CONTENDED })
     // Several turns of the scheduler, so that holders of locks are preempted too.
     .rounds(24, Duration::from_millis(30))
-    .contended();
+    .by_median();
     each_kind!(Set => scenario.row(<Set as Objects>::NAME, move |iterations| {
         together(threads, move || {
             for _ in 0..iterations * EACH as u64 {
@@ -378,7 +379,7 @@ fn contended_threads(threads: usize) -> Scenario {
     .reason(BOTH)
     // Several turns of the scheduler, so that holders of locks are preempted too.
     .rounds(24, Duration::from_millis(30))
-    .contended();
+    .by_median();
     each_kind!(Set => scenario.row(<Set as Objects>::NAME, move |iterations| {
         let set = Arc::new(Set::create(EACH));
         set.use_all();
