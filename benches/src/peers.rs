@@ -62,7 +62,7 @@ pub trait Objects: Send + Sync + Sized + 'static {
     /// Uses the first object again and again, in one loop.
     fn use_first(&self, iterations: u64);
     /// Uses the first object once; a call that is never inlined.
-    fn call_first(&self);
+    fn call_first(&self) -> u64;
 }
 
 /// What a peer written in Rust provides.
@@ -97,9 +97,9 @@ impl<O: Object> Objects for Vec<O> {
     }
 
     #[inline(never)]
-    fn call_first(&self) {
+    fn call_first(&self) -> u64 {
         // SAFETY: no set in this package is empty. A bounds check would be measured.
-        black_box(unsafe { self.get_unchecked(0) }.read());
+        unsafe { self.get_unchecked(0) }.read()
     }
 }
 
@@ -248,10 +248,14 @@ impl Object for RawKey {
 
 /// A static of each kind: `loop_` reads it again and again where the compiler may keep what it can prove constant
 /// (an address of compiler-made TLS, say); `call` reads it once, and nothing survives the call.
+#[derive(Clone, Copy)]
 pub struct Fixed {
     pub name: &'static str,
     pub loop_: fn(u64),
-    pub call: fn(),
+    /// The value is returned: one that is stored on the stack and never used may be waited for all the same.
+    pub call: fn() -> u64,
+    /// So many such calls.
+    pub calls: fn(u64),
 }
 
 macro_rules! fixed {
@@ -263,10 +267,17 @@ macro_rules! fixed {
             }
         }
         #[inline(never)]
-        fn call() {
-            black_box($read);
+        fn call() -> u64 {
+            $read
         }
-        Fixed { name: $name, loop_, call }
+        fn calls(iterations: u64) {
+            // Not for the optimizer to see through.
+            let call = black_box(call as fn() -> u64);
+            for _ in 0..iterations {
+                black_box(call());
+            }
+        }
+        Fixed { name: $name, loop_, call, calls }
     }};
 }
 
@@ -312,6 +323,7 @@ pub fn statics() -> Vec<Fixed> {
         // SAFETY: the functions ask for nothing.
         loop_: |iterations| unsafe { cpp::cpp_static_loop(iterations) },
         call: cpp::static_call,
+        calls: |iterations| (0..iterations).for_each(|_| _ = black_box(cpp::static_call())),
     });
     #[cfg(peer_boost)]
     all.push(Fixed {
@@ -319,9 +331,10 @@ pub fn statics() -> Vec<Fixed> {
         // SAFETY: the functions ask for nothing.
         loop_: |iterations| unsafe { cpp::boost_static_loop(iterations) },
         call: cpp::boost_call,
+        calls: |iterations| (0..iterations).for_each(|_| _ = black_box(cpp::boost_call())),
     });
     for row in &all {
-        (row.call)();
+        black_box((row.call)());
     }
     all
 }
@@ -333,11 +346,11 @@ mod cpp {
         fn cpp_static_access() -> u64;
     }
 
-    // The access itself is a call in C++ already: this wrapper is inlined into the loop that calls it.
+    // The access is a call in C++ already.
     #[inline(always)]
-    pub fn static_call() {
+    pub fn static_call() -> u64 {
         // SAFETY: the function asks for nothing.
-        std::hint::black_box(unsafe { cpp_static_access() });
+        unsafe { cpp_static_access() }
     }
 
     #[cfg(peer_boost)]
@@ -357,9 +370,10 @@ mod cpp {
             pub fn boost_object_access(objects: *mut c_void) -> u64;
         }
 
-        pub fn boost_call() {
+        #[inline(always)]
+        pub fn boost_call() -> u64 {
             // SAFETY: the function asks for nothing.
-            std::hint::black_box(unsafe { boost_static_access() });
+            unsafe { boost_static_access() }
         }
     }
 }
@@ -400,8 +414,8 @@ impl Objects for Boost {
         unsafe { cpp::boost_object_loop(self.0, iterations) }
     }
     #[inline(always)]
-    fn call_first(&self) {
+    fn call_first(&self) -> u64 {
         // SAFETY: made by `create`.
-        black_box(unsafe { cpp::boost_object_access(self.0) });
+        unsafe { cpp::boost_object_access(self.0) }
     }
 }

@@ -65,7 +65,11 @@ pub fn hot() -> Vec<Scenario> {
             (fixed.loop_)(iterations);
             begin.elapsed()
         });
-        calls.row(fixed.name, move |iterations| time(iterations, || black_box(fixed.call)()));
+        calls.row(fixed.name, move |iterations| {
+            let begin = Instant::now();
+            (fixed.calls)(iterations);
+            begin.elapsed()
+        });
     }
     all.push(loops);
     all.push(calls);
@@ -85,7 +89,9 @@ pub fn hot() -> Vec<Scenario> {
                 set.use_first(iterations);
                 begin.elapsed()
             });
-            calls.row(Set::NAME, move |iterations| time(iterations, || black_box(&*again).call_first()));
+            calls.row(Set::NAME, move |iterations| time(iterations, || {
+                black_box(black_box(&*again).call_first());
+            }));
         }
     });
     raw_object(&mut loops, &mut calls);
@@ -136,9 +142,9 @@ fn raw_object(loops: &mut Scenario, calls: &mut Scenario) {
         }
     }
     #[inline(never)]
-    fn call_first(key: &RawKey) {
+    fn call_first(key: &RawKey) -> u64 {
         // SAFETY: both rows make the value first.
-        black_box(unsafe { key.read_unchecked() });
+        unsafe { key.read_unchecked() }
     }
     let key = Arc::new(RawKey::new());
     key.read();
@@ -148,7 +154,11 @@ fn raw_object(loops: &mut Scenario, calls: &mut Scenario) {
         use_first(black_box(&key), iterations);
         begin.elapsed()
     });
-    calls.row(RAW, move |iterations| time(iterations, || call_first(black_box(&again))));
+    calls.row(RAW, move |iterations| {
+        time(iterations, || {
+            black_box(call_first(black_box(&again)));
+        })
+    });
 }
 
 /// The counts of objects of the cold rows.
@@ -225,10 +235,9 @@ fn first_use(count: usize) -> Scenario {
         for fixed in statics() {
             if matches!(fixed.name, STD | STD_PLAIN | CPP | NOTHING) {
                 scenario.row(fixed.name, move |iterations| {
-                    let call = fixed.call;
                     let one = move || {
                         let begin = Instant::now();
-                        call();
+                        black_box((fixed.call)());
                         begin.elapsed()
                     };
                     (0..iterations).map(|_| thread::spawn(one).join().expect("no panic")).sum()
@@ -256,9 +265,8 @@ fn exit(count: usize) -> Scenario {
         let is_static = matches!(fixed.name, STD | STD_PLAIN | CPP);
         if fixed.name == NOTHING || (count == 1 && is_static) {
             scenario.row(fixed.name, move |iterations| {
-                let call = fixed.call;
                 let one = move || {
-                    call();
+                    black_box((fixed.call)());
                     Instant::now()
                 };
                 (0..iterations)
