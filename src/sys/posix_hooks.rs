@@ -150,7 +150,7 @@ mod loader {
     use core::ffi::c_void;
     use core::ptr;
 
-    /// `Dl_info`: four words everywhere.
+    /// `Dl_info`: four words in all of these. (Cygwin has the name itself in it.)
     #[repr(C)]
     pub(super) struct DlInfo {
         pub(super) file_name: *const u8,
