@@ -60,7 +60,7 @@ impl Scenario {
             reason: "",
             rows: Vec::new(),
             operations: operations as f64,
-            rounds: 60,
+            rounds: 150,
             chunk: Duration::from_millis(3),
         }
     }
