@@ -65,13 +65,14 @@ fn out_of_keys_and_recovery() {
     FOO.set(2);
     let objects: Vec<ThreadLocal<Box<u32>>> =
         (0..5_000).map(|_| ThreadLocal::new(|| Box::new(7))).collect();
+    // Joined by hand, as in `direct_read_late_key`.
     thread::scope(|s| {
-        for _ in 0..4 {
-            s.spawn(|| {
-                assert_eq!(FOO.get(), 1);
-                assert!(objects.iter().all(|o| o.with(|v| **v) == 7));
-            });
-        }
+        let use_all = || {
+            assert_eq!(FOO.get(), 1);
+            assert!(objects.iter().all(|o| o.with(|v| **v) == 7));
+        };
+        let threads: Vec<_> = (0..4).map(|_| s.spawn(use_all)).collect();
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
     });
     assert_eq!(FOO.get(), 2);
 
