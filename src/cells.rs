@@ -1,6 +1,6 @@
 //! What `std::thread::LocalKey` has for `Cell` and `RefCell`, with the same meaning.
 
-use crate::local::{panic_access, ThreadLocal};
+use crate::thread_local::{panic_access, ThreadLocal};
 use crate::per_thread::PerThread;
 use core::cell::{Cell, RefCell};
 

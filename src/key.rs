@@ -177,7 +177,7 @@ pub struct StaticKey {
 /// A custom backend has one key. Who loses the race in `StaticKey::create` must find the winner's key stored, not learn
 /// that there is none left.
 #[cfg(os_thread_local_backend = "custom")]
-static CREATION: crate::sync::Lock<()> = crate::sync::Lock::new(());
+static CREATION: crate::lock::Lock<()> = crate::lock::Lock::new(());
 
 /// No system's key: they count from 0 or 1, or are addresses.
 const NOT_CREATED: usize = usize::MAX;

@@ -1,17 +1,12 @@
 //! Values that belong to the object: [`PerThread`], and the iterators over its values.
 
-use crate::access;
-use crate::local::panic_access;
-use crate::node::{self, Chain, Kind, Node, Owner};
-use crate::registry::{self, REGISTRY};
-use crate::root;
-use crate::slot::SlotWord;
+use crate::storage::{ObjectSlot, Pointers, Taken};
+use crate::thread_local::panic_access;
 use crate::AccessError;
 use core::fmt;
 use core::iter::FusedIterator;
 use core::marker::PhantomData;
 use core::panic::{RefUnwindSafe, UnwindSafe};
-use core::ptr::NonNull;
 
 /// A value per thread that belongs to the object: all of them can be visited, and they die with it.
 ///
@@ -56,12 +51,8 @@ use core::ptr::NonNull;
 /// assert_eq!(total, 4000);
 /// ```
 pub struct PerThread<T: Send, F = fn() -> T> {
-    word: SlotWord,
+    slot: ObjectSlot<T>,
     init: F,
-    /// `T` is `Send`, which is all that sharing the object asks of it: one thread at a time has a value. (`iter`, which
-    /// shows values to other threads, asks for `Sync` itself.) Invariant in `T`: values are stored through `&self`, so an object whose
-    /// type says `&'static str` must not pass for one of a shorter lifetime, not even behind a shared reference.
-    _values: PhantomData<fn(T) -> T>,
 }
 
 impl<T: Send> PerThread<T> {
@@ -79,8 +70,6 @@ impl<T: Send> PerThread<T> {
 }
 
 impl<T: Send, F> PerThread<T, F> {
-    const KIND: &'static Kind = &Kind::new::<T>(Owner::Object);
-
     /// Calls `f` with this thread's value if it has one. It never makes one, and takes over none.
     ///
     /// ```
@@ -92,9 +81,9 @@ impl<T: Send, F> PerThread<T, F> {
     /// assert_eq!(values.with_existing(|v| *v), Some(7));
     /// ```
     pub fn with_existing<R>(&self, f: impl FnOnce(&T) -> R) -> Option<R> {
-        // SAFETY: the word is this object's. Its values are destroyed and moved through `&mut self` only, and this one is
-        // taken over only after this thread has exited.
-        unsafe { access::existing::<T>(&self.word).map(|value| f(&*value)) }
+        // SAFETY: used before this returns. Values are destroyed and moved through `&mut self` only, and this one gets another thread
+        // only after this one has exited.
+        unsafe { self.slot.get().map(|value| f(&*value)) }
     }
 
     /// Calls `f` with this thread's value. If it has none, it takes over one that a thread left behind, or makes one with `init`
@@ -157,9 +146,13 @@ impl<T: Send, F> PerThread<T, F> {
         init: impl FnOnce() -> Result<T, E>,
         f: impl FnOnce(&T) -> R,
     ) -> Result<R, E> {
-        // SAFETY: the word is this object's, and `KIND` is what all its nodes are. Used before this returns, and nobody has
-        // the value exclusively while `self` is shared.
-        unsafe { access::value_or_try(&self.word, Self::KIND, init).map(|value| f(&*value)) }
+        // SAFETY: used before this returns, and no thread has the value exclusively while `self` is shared.
+        match unsafe { self.slot.get_or_try_init(init) } {
+            // SAFETY: as above.
+            Ok(Ok(value)) => Ok(f(unsafe { &*value })),
+            Ok(Err(error)) => Err(error),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Takes this thread's value out, if it has one. Its next access takes over or makes another.
@@ -174,13 +167,7 @@ impl<T: Send, F> PerThread<T, F> {
     /// assert!(values.is_empty());
     /// ```
     pub fn remove(&mut self) -> Option<T> {
-        // SAFETY: the word is this object's.
-        let node = unsafe { access::find(&self.word) }?;
-        // SAFETY: the node is this thread's, and the object is borrowed exclusively. Once it is in no list it is ours.
-        unsafe {
-            REGISTRY.lock().remove(node);
-            Some(node::into_value::<T>(node))
-        }
+        self.slot.remove()
     }
 
     /// Takes what the first use would take: the operating system's key, and the object's slot number. Afterwards only the memory for a
@@ -200,7 +187,7 @@ impl<T: Send, F> PerThread<T, F> {
     /// # Ok::<(), os_thread_local::AccessError>(())
     /// ```
     pub fn prepare(&self) -> Result<(), AccessError> {
-        REGISTRY.assign(&self.word).map(drop)
+        self.slot.prepare()
     }
 
     /// The number of values: at most as many as there were threads with one at the same time.
@@ -216,7 +203,7 @@ impl<T: Send, F> PerThread<T, F> {
     /// assert_eq!(values.len(), 1);
     /// ```
     pub fn len(&self) -> usize {
-        self.nodes().count()
+        self.slot.iter().count()
     }
 
     /// Whether no thread has made a value yet.
@@ -228,7 +215,7 @@ impl<T: Send, F> PerThread<T, F> {
     /// assert!(values.is_empty());
     /// ```
     pub fn is_empty(&self) -> bool {
-        self.nodes().next.is_none()
+        self.slot.iter().next().is_none()
     }
 
     /// Iterates over all values, newest first, while other threads go on using theirs.
@@ -256,7 +243,7 @@ impl<T: Send, F> PerThread<T, F> {
     where
         T: Sync,
     {
-        Iter { nodes: self.nodes(), _values: PhantomData }
+        Iter { values: self.slot.iter(), _values: PhantomData }
     }
 
     /// Calls `f` with every value, newest first, while other threads go on using theirs: [`iter`](Self::iter) as a call.
@@ -291,8 +278,8 @@ impl<T: Send, F> PerThread<T, F> {
     /// assert_eq!(values.iter_mut().next(), Some(&mut 2));
     /// ```
     pub fn iter_mut(&mut self) -> IterMut<'_, T> {
-        let nodes = self.nodes();
-        IterMut { len: nodes.clone().count(), nodes, _values: PhantomData }
+        let values = self.slot.iter();
+        IterMut { len: values.clone().count(), values, _values: PhantomData }
     }
 
     /// Takes all values out. What is left when the iterator is dropped is destroyed.
@@ -324,25 +311,16 @@ impl<T: Send, F> PerThread<T, F> {
     }
 
     fn take_all(&mut self) -> IntoIter<T> {
-        let chain = match self.word.number() {
-            // SAFETY: the object is borrowed exclusively.
-            Some(number) => unsafe { REGISTRY.lock().detach(number, root::current()) },
-            None => Chain::new(),
-        };
-        IntoIter { len: chain.len(), chain, _values: PhantomData }
-    }
-
-    /// The nodes there are now, for as long as `self` is borrowed.
-    fn nodes(&self) -> Nodes {
-        Nodes { next: self.word.number().and_then(|number| REGISTRY.lock().first(number)) }
+        let values = self.slot.take_all();
+        IntoIter { len: values.len(), values }
     }
 
     /// # Safety
-    /// As for `access::value_or`.
+    /// As for `ObjectSlot::get_or_init`.
     #[inline(always)]
     pub(crate) unsafe fn value_or(&self, init: impl FnOnce() -> T) -> Result<*mut T, AccessError> {
-        // SAFETY: the word is this object's, and `KIND` is what all its nodes are; the rest as the caller promises.
-        unsafe { access::value_or(&self.word, Self::KIND, init) }
+        // SAFETY: the caller keeps to this function's conditions, which are the same.
+        unsafe { self.slot.get_or_init(init) }
     }
 }
 
@@ -361,7 +339,7 @@ impl<T: Send, F: Fn() -> T> PerThread<T, F> {
     /// assert_eq!(seen.len(), 1);
     /// ```
     pub const fn from_fn(init: F) -> Self {
-        PerThread { word: SlotWord::new(), init, _values: PhantomData }
+        PerThread { slot: ObjectSlot::new(), init }
     }
 
     /// Calls `f` with this thread's value. If it has none, it takes over one that a thread left behind, or makes one.
@@ -435,13 +413,6 @@ impl<T: Send, F: Fn() -> T> PerThread<T, F> {
     }
 }
 
-impl<T: Send, F> Drop for PerThread<T, F> {
-    fn drop(&mut self) {
-        // SAFETY: the object is owned exclusively and ends here.
-        unsafe { registry::drop_object(&self.word) }
-    }
-}
-
 impl<T: Default + Send> Default for PerThread<T> {
     /// Values are made by `T::default`.
     fn default() -> Self {
@@ -482,26 +453,6 @@ impl<'a, T: Send, F> IntoIterator for &'a mut PerThread<T, F> {
     }
 }
 
-/// The nodes of an object from one on, which the object is borrowed for.
-///
-/// No lock: new nodes are put in front of the first, so `slot_next` of those behind it does not change, and the lock under which the
-/// first was read orders what was written before. Nodes leave the list through `&mut` only.
-#[derive(Clone)]
-struct Nodes {
-    next: Option<NonNull<Node>>,
-}
-
-impl Iterator for Nodes {
-    type Item = NonNull<Node>;
-
-    fn next(&mut self) -> Option<NonNull<Node>> {
-        let node = self.next?;
-        // SAFETY: the object is borrowed, so the node is alive and stays in its list.
-        self.next = unsafe { node.as_ref().slot_next.get() };
-        Some(node)
-    }
-}
-
 /// An iterator over the values of a [`PerThread`] while their threads use them; from [`iter`](PerThread::iter).
 ///
 /// ```
@@ -512,7 +463,7 @@ impl Iterator for Nodes {
 /// assert_eq!(values.iter().count(), 1);
 /// ```
 pub struct Iter<'a, T> {
-    nodes: Nodes,
+    values: Pointers<'a, T>,
     _values: PhantomData<&'a T>,
 }
 
@@ -530,7 +481,7 @@ impl<'a, T> Iterator for Iter<'a, T> {
     fn next(&mut self) -> Option<&'a T> {
         // SAFETY: the value is not destroyed or moved while the object is borrowed, and `T` is `Sync` (`PerThread::iter`), so
         // that this thread may look at it beside its own.
-        self.nodes.next().map(|node| unsafe { &*node::value::<T>(node) })
+        self.values.next().map(|value| unsafe { &*value })
     }
 }
 
@@ -538,7 +489,7 @@ impl<T> FusedIterator for Iter<'_, T> {}
 
 impl<T> Clone for Iter<'_, T> {
     fn clone(&self) -> Self {
-        Iter { nodes: self.nodes.clone(), _values: PhantomData }
+        Iter { values: self.values.clone(), _values: PhantomData }
     }
 }
 
@@ -558,7 +509,7 @@ impl<T> fmt::Debug for Iter<'_, T> {
 /// assert_eq!(values.iter_mut().len(), 1);
 /// ```
 pub struct IterMut<'a, T> {
-    nodes: Nodes,
+    values: Pointers<'a, T>,
     len: usize,
     _values: PhantomData<&'a mut T>,
 }
@@ -575,11 +526,11 @@ impl<'a, T> Iterator for IterMut<'a, T> {
     type Item = &'a mut T;
 
     fn next(&mut self) -> Option<&'a mut T> {
-        let node = self.nodes.next()?;
+        let value = self.values.next()?;
         self.len -= 1;
-        // SAFETY: the object is borrowed exclusively for `'a`. Each node is visited once, so the references are to different
+        // SAFETY: the object is borrowed exclusively for `'a`. Each is visited once, so the references are to different
         // values.
-        Some(unsafe { &mut *node::value::<T>(node) })
+        Some(unsafe { &mut *value })
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -606,9 +557,8 @@ impl<T> fmt::Debug for IterMut<'_, T> {
 /// assert_eq!(values.into_iter().len(), 1);
 /// ```
 pub struct IntoIter<T> {
-    chain: Chain,
+    values: Taken<T>,
     len: usize,
-    _values: PhantomData<T>,
 }
 
 // SAFETY: it is a number of `T`s, in memory of its own.
@@ -623,10 +573,9 @@ impl<T> Iterator for IntoIter<T> {
     type Item = T;
 
     fn next(&mut self) -> Option<T> {
-        let node = self.chain.pop()?;
+        let value = self.values.next()?;
         self.len -= 1;
-        // SAFETY: the chain holds nodes of one `PerThread<T>`, which are in no list, and gives each out once.
-        Some(unsafe { node::into_value::<T>(node) })
+        Some(value)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

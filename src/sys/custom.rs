@@ -126,7 +126,7 @@ use super::Hooks;
 use core::ffi::c_void;
 use core::mem;
 use core::ptr;
-use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use core::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
 
 /// What a kernel provides: one pointer for each task.
 ///
@@ -245,8 +245,11 @@ unsafe extern "C" fn os_thread_local_0_2_task_exit() {
 #[derive(Clone, Copy)]
 pub(crate) struct Key;
 
-/// The key was handed out. It is not handed out again after `delete`: a new key must be null in every task.
-static TAKEN: AtomicBool = AtomicBool::new(false);
+/// Whether the key was handed out, and for what. It is not handed out again after `delete`: a new key must be null in every task.
+static OWNER: AtomicU8 = AtomicU8::new(UNOWNED);
+const UNOWNED: u8 = 0;
+const OF_KEY: u8 = 1;
+const OF_ROOT: u8 = 2;
 
 /// The key's destructor, null if it has none. Stored before anybody has the key.
 static DESTRUCTOR: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
@@ -271,12 +274,30 @@ pub(crate) fn from_bits(_: usize) -> Key {
 }
 
 pub(crate) fn create(destructor: Option<Destructor>) -> Option<Key> {
-    if TAKEN.swap(true, Ordering::Relaxed) {
+    if OWNER.compare_exchange(UNOWNED, OF_KEY, Ordering::Relaxed, Ordering::Relaxed).is_err() {
         return None;
     }
+    Some(hand_out(destructor))
+}
+
+/// The root's key. Tasks may race to create it: all of them get it.
+#[cfg(feature = "alloc")]
+pub(crate) fn create_root(destructor: Destructor) -> Option<Key> {
+    match OWNER.compare_exchange(UNOWNED, OF_ROOT, Ordering::Relaxed, Ordering::Relaxed) {
+        Ok(_) | Err(OF_ROOT) => Some(hand_out(Some(destructor))),
+        Err(_) => None,
+    }
+}
+
+/// # Safety
+/// As for `create_root`, whose key all tasks have.
+#[cfg(feature = "alloc")]
+pub(crate) unsafe fn discard_root(_: Key) {}
+
+fn hand_out(destructor: Option<Destructor>) -> Key {
     let destructor = destructor.map_or(ptr::null_mut(), |destructor| destructor as *mut c_void);
     DESTRUCTOR.store(destructor, Ordering::Release);
-    Some(Key)
+    Key
 }
 
 /// # Safety
@@ -308,7 +329,9 @@ pub(crate) fn yield_now() {
 
 /// Nobody tells when the process ends or forks.
 #[cfg(feature = "alloc")]
-pub(crate) fn install_hooks(_: &'static Hooks) {}
+pub(crate) fn install_hooks(_: &'static Hooks) -> bool {
+    false
+}
 
 /// There is no list but `task_exit`.
 #[cfg(feature = "alloc")]

@@ -125,7 +125,7 @@ pub(crate) fn other_threads_were_killed() -> bool {
 /// Windows calls the callbacks of the exiting thread when the process ends, and has no fork. What remains is that the
 /// DLL this code is in must not be unloaded: the callback would be gone.
 #[cfg(feature = "alloc")]
-pub(crate) fn install_hooks(hooks: &'static Hooks) {
+pub(crate) fn install_hooks(hooks: &'static Hooks) -> bool {
     let mut module = ptr::null_mut();
     let ntdll: [u16; 6] = [b'n', b't', b'd', b'l', b'l', 0].map(u16::from);
     keeping_last_error(|| {
@@ -140,6 +140,7 @@ pub(crate) fn install_hooks(hooks: &'static Hooks) {
     keeping_last_error(|| unsafe {
         GetModuleHandleExW(PIN | FROM_ADDRESS, (hooks as *const Hooks).cast(), &mut module)
     });
+    false
 }
 
 /// There is no list of the kind: the callback is all.

@@ -19,8 +19,8 @@
 //!   when the destructor has set a value.
 //! - `other_threads_were_killed()`: the process is ending and the calling thread is the only one left, the others having been
 //!   stopped wherever they were.
-//! - `install_hooks(hooks)`: called once, by the first thread that gets a record; connects what the OS has of `Hooks`. Others
-//!   do not wait for it.
+//! - `install_hooks(hooks)`: called once, by the first thread that gets a record; connects what the OS has of `Hooks`. Other
+//!   threads do not wait for it. `true` if the fork handlers are installed.
 //! - `at_thread_exit(hooks)`: called once by each thread that gets a record; registers `Hooks::thread_exit` in the
 //!   thread's exit list, where there is one.
 
@@ -54,14 +54,39 @@ mod imp;
 pub(crate) mod direct;
 
 #[cfg(all(os_thread_local_backend = "pthread", feature = "alloc"))]
-pub(crate) use self::hooks::{at_thread_exit, install_hooks, thread_id};
+pub(crate) use self::hooks::{at_thread_exit, has_exit_list, install_hooks, process_id, HAS_FORK};
 pub(crate) use self::imp::*;
 
-/// Which thread this is, for who holds the lock across `fork`; 0 where there is no `fork`.
 #[cfg(not(all(os_thread_local_backend = "pthread", feature = "alloc")))]
-#[cfg_attr(not(feature = "alloc"), allow(dead_code))]
-pub(crate) fn thread_id() -> usize {
-    0
+mod no_hooks {
+    /// Processes are forked, and their children use the crate.
+    pub(crate) const HAS_FORK: bool = false;
+
+    /// Not 0, and different in a parent and its child.
+    pub(crate) fn process_id() -> usize {
+        1
+    }
+
+    /// Whether `at_thread_exit` registers anything.
+    pub(crate) fn has_exit_list() -> bool {
+        false
+    }
+}
+#[cfg(not(all(os_thread_local_backend = "pthread", feature = "alloc")))]
+#[cfg_attr(not(feature = "alloc"), allow(unused_imports))]
+pub(crate) use self::no_hooks::*;
+
+#[cfg(all(feature = "alloc", not(os_thread_local_backend = "custom")))]
+pub(crate) fn create_root(destructor: Destructor) -> Option<Key> {
+    create(Some(destructor))
+}
+
+/// # Safety
+/// No other thread has seen the key, which `create_root` gave; its value is null.
+#[cfg(all(feature = "alloc", not(os_thread_local_backend = "custom")))]
+pub(crate) unsafe fn discard_root(key: Key) {
+    // SAFETY: live, and not used again.
+    unsafe { delete(key) }
 }
 
 /// A destructor as the OS calls it. `"system"` is the C convention everywhere but on 32-bit Windows.
@@ -75,8 +100,10 @@ pub(crate) struct Hooks {
     pub(crate) thread_exit: unsafe extern "C" fn(*mut core::ffi::c_void),
     /// The process ends by `exit` or by returning from `main`; called on the thread that does it.
     pub(crate) process_exit: extern "C" fn(),
-    /// `fork` is about to run: take the lock.
+    /// `fork` is about to run, on this thread.
     pub(crate) before_fork: unsafe extern "C" fn(),
-    /// `fork` has run, in the parent or in the child: release the lock.
-    pub(crate) after_fork: unsafe extern "C" fn(),
+    /// `fork` has run or failed, in the parent, on the thread that called it.
+    pub(crate) after_fork_in_parent: unsafe extern "C" fn(),
+    /// `fork` has run, in the child.
+    pub(crate) after_fork_in_child: unsafe extern "C" fn(),
 }

@@ -43,29 +43,36 @@ fn thread_exit_list() -> Option<*mut c_void> {
 }
 
 #[cfg(not(miri))]
-pub(crate) fn install_hooks(hooks: &'static Hooks) {
-    keep_loaded();
-    if !has_thread_exit_list() {
+pub(crate) fn install_hooks(hooks: &'static Hooks) -> bool {
+    pin_library();
+    if !has_exit_list() {
         at_exit(hooks.process_exit);
     }
-    at_fork(hooks.before_fork, hooks.after_fork);
+    at_fork(hooks.before_fork, hooks.after_fork_in_parent, hooks.after_fork_in_child)
 }
 
 #[cfg(miri)]
-pub(crate) fn install_hooks(_: &'static Hooks) {}
-
-pub(crate) fn thread_id() -> usize {
-    pthread_id()
+pub(crate) fn install_hooks(_: &'static Hooks) -> bool {
+    false
 }
 
-fn has_thread_exit_list() -> bool {
+/// Processes are forked, and their children use the crate.
+pub(crate) const HAS_FORK: bool = FORKS;
+
+/// Not 0, and different in a parent and its child.
+pub(crate) fn process_id() -> usize {
+    current_process()
+}
+
+/// Whether `at_thread_exit` registers anything.
+pub(crate) fn has_exit_list() -> bool {
     let forced_off = cfg!(os_thread_local_no_exit_list) || cfg!(miri);
     !forced_off && (cfg!(target_vendor = "apple") || thread_exit_list().is_some())
 }
 
 /// Registers `thread_exit` for the calling thread. Where it cannot be, the key's destructor does all the work.
 pub(crate) fn at_thread_exit(hooks: &'static Hooks) {
-    if !has_thread_exit_list() {
+    if !has_exit_list() {
         return;
     }
     #[cfg(all(target_vendor = "apple", not(miri)))]
@@ -110,7 +117,7 @@ use self::missing::*;
     // A static executable has no loader to ask, and nothing to unload.
     not(target_feature = "crt-static"),
 ))]
-use self::loader::{find_thread_exit_list, keep_loaded, HAS_LOADER};
+use self::loader::{find_thread_exit_list, pin_library, HAS_LOADER};
 
 #[cfg(not(any(
     target_os = "emscripten",
@@ -125,23 +132,30 @@ use self::loader::{find_thread_exit_list, keep_loaded, HAS_LOADER};
     target_os = "vxworks",
     target_os = "wasi",
 )))]
-use self::process::{at_exit, at_fork, pthread_id};
+use self::process::{at_exit, at_fork, current_process, FORKS};
 
 mod missing {
     pub(super) const HAS_LOADER: bool = false;
+    pub(super) const FORKS: bool = false;
 
     pub(super) fn find_thread_exit_list() -> *mut core::ffi::c_void {
         core::ptr::null_mut()
     }
 
-    pub(super) fn keep_loaded() {}
+    pub(super) fn pin_library() {}
 
     pub(super) fn at_exit(_: extern "C" fn()) {}
 
-    pub(super) fn at_fork(_: unsafe extern "C" fn(), _: unsafe extern "C" fn()) {}
+    pub(super) fn at_fork(
+        _: unsafe extern "C" fn(),
+        _: unsafe extern "C" fn(),
+        _: unsafe extern "C" fn(),
+    ) -> bool {
+        false
+    }
 
-    pub(super) fn pthread_id() -> usize {
-        0
+    pub(super) fn current_process() -> usize {
+        1
     }
 }
 
@@ -216,7 +230,7 @@ mod loader {
 
     /// Takes a handle of the library that holds this code, and keeps it. In an executable there is nothing to take
     /// (the name is not a library's), and nothing that could be unloaded.
-    pub(super) fn keep_loaded() {
+    pub(super) fn pin_library() {
         let mut info = DlInfo {
             file_name: ptr::null(),
             base: ptr::null_mut(),
@@ -235,21 +249,12 @@ mod loader {
 
 /// Systems with processes that exit and fork: `atexit(3p)`, `pthread_atfork(3p)`.
 mod process {
+    pub(super) const FORKS: bool = !cfg!(miri);
+
     type Handler = unsafe extern "C" fn();
 
-    /// `pthread_t`: an unsigned int in these, a pointer or a long in the others.
-    #[cfg(any(target_os = "aix", target_os = "illumos", target_os = "nto", target_os = "solaris",))]
-    type Thread = u32;
-    #[cfg(not(any(
-        target_os = "aix",
-        target_os = "illumos",
-        target_os = "nto",
-        target_os = "solaris",
-    )))]
-    type Thread = usize;
-
     extern "C" {
-        pub(super) fn pthread_self() -> Thread;
+        pub(super) fn getpid() -> i32;
         #[cfg(not(target_os = "nto"))]
         pub(super) fn atexit(run: extern "C" fn()) -> i32;
         pub(super) fn pthread_atfork(
@@ -281,15 +286,16 @@ mod process {
         unsafe { atexit(run) };
     }
 
-    pub(super) fn at_fork(before: Handler, after: Handler) {
-        // SAFETY: the handlers come in a pair that takes and releases the lock, as the function wants them.
-        unsafe { pthread_atfork(Some(before), Some(after), Some(after)) };
+    /// `false` if the system has no memory for the handlers.
+    pub(super) fn at_fork(before: Handler, in_parent: Handler, in_child: Handler) -> bool {
+        // SAFETY: the handlers may be called at any time, in the order of a fork.
+        unsafe { pthread_atfork(Some(before), Some(in_parent), Some(in_child)) == 0 }
     }
 
-    /// Not 0, and the same in a child for the thread that forked.
-    pub(super) fn pthread_id() -> usize {
+    /// `pid_t` is an int in all of these, and positive.
+    pub(super) fn current_process() -> usize {
         // SAFETY: no preconditions.
-        unsafe { pthread_self() as usize }
+        unsafe { getpid() as usize }
     }
 }
 

@@ -40,7 +40,9 @@ pub(crate) unsafe fn delete(_: Key) {}
 pub(crate) fn yield_now() {}
 
 #[cfg(feature = "alloc")]
-pub(crate) fn install_hooks(_: &'static Hooks) {}
+pub(crate) fn install_hooks(_: &'static Hooks) -> bool {
+    false
+}
 
 #[cfg(feature = "alloc")]
 pub(crate) fn at_thread_exit(_: &'static Hooks) {}

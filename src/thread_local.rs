@@ -1,11 +1,6 @@
-use crate::access;
-use crate::node::{self, Kind, Owner};
-use crate::registry::{self, REGISTRY};
-use crate::root;
-use crate::slot::SlotWord;
+use crate::storage::{self, Slot};
 use crate::AccessError;
 use core::fmt;
-use core::marker::PhantomData;
 
 /// A value per thread, for an object or a `static`.
 ///
@@ -91,12 +86,8 @@ use core::marker::PhantomData;
 /// bytes for the crate. Each thread has a table as long as the largest number of objects that were in use at a time. The
 /// tables of four ended threads, if they are not longer than 1,024 entries of one word, are kept for threads to come.
 pub struct ThreadLocal<T: 'static, F = fn() -> T> {
-    word: SlotWord,
+    slot: Slot<T>,
     init: F,
-    /// The values are not in here, and no use of the object on one thread gives another thread a `T`: it does not matter
-    /// whether `T` is `Send` or `Sync`. Invariant in `T`: values are stored through `&self`, so an object of a
-    /// `for<'a> fn(&'a str)` must not pass for one of a `fn(&'static str)`, not even behind a shared reference.
-    _values: PhantomData<fn(T) -> T>,
 }
 
 impl<T: 'static> ThreadLocal<T> {
@@ -118,8 +109,6 @@ impl<T: 'static> ThreadLocal<T> {
 }
 
 impl<T: 'static, F> ThreadLocal<T, F> {
-    const KIND: &'static Kind = &Kind::new::<T>(Owner::Thread);
-
     /// Calls `f` with this thread's value if there is one. It never makes one.
     ///
     /// ```
@@ -131,9 +120,9 @@ impl<T: 'static, F> ThreadLocal<T, F> {
     /// assert_eq!(tls.with_existing(|v| *v), Some(7));
     /// ```
     pub fn with_existing<R>(&self, f: impl FnOnce(&T) -> R) -> Option<R> {
-        // SAFETY: the word is this object's. Its value is destroyed when the thread exits, or through `&mut self`,
-        // neither of which happens while `f` runs.
-        unsafe { access::existing::<T>(&self.word).map(|value| f(&*value)) }
+        // SAFETY: used before this returns. The value is destroyed when the thread exits, or through `&mut self`, neither of which
+        // happens while `f` runs.
+        unsafe { self.slot.get().map(|value| f(&*value)) }
     }
 
     /// Takes this thread's value out, if there is one. The next access makes a new one.
@@ -148,13 +137,7 @@ impl<T: 'static, F> ThreadLocal<T, F> {
     /// tls.with(|s| assert_eq!(s, "fresh"));
     /// ```
     pub fn remove(&mut self) -> Option<T> {
-        // SAFETY: the word is this object's.
-        let node = unsafe { access::find(&self.word) }?;
-        // SAFETY: the node is this thread's, and the object is borrowed exclusively. Once it is in no list it is ours.
-        unsafe {
-            REGISTRY.lock().remove(node);
-            Some(node::into_value::<T>(node))
-        }
+        self.slot.remove()
     }
 
     /// Takes what the first use would take, but for the value itself: the operating system's key, this thread's record,
@@ -175,8 +158,7 @@ impl<T: 'static, F> ThreadLocal<T, F> {
     /// # Ok::<(), os_thread_local::AccessError>(())
     /// ```
     pub fn prepare(&self) -> Result<(), AccessError> {
-        root::current_or_new()?;
-        REGISTRY.assign(&self.word).map(drop)
+        self.slot.prepare()
     }
 
     /// This thread's value, made by `init` if there is none.
@@ -186,8 +168,8 @@ impl<T: 'static, F> ThreadLocal<T, F> {
     /// exclusively: until then `&self` keeps the object, and the thread keeps the value.
     #[inline(always)]
     pub(crate) unsafe fn value_or(&self, init: impl FnOnce() -> T) -> Result<*mut T, AccessError> {
-        // SAFETY: the word is this object's, and `KIND` is what all its nodes are; the rest as the caller promises.
-        unsafe { access::value_or(&self.word, Self::KIND, init) }
+        // SAFETY: the caller keeps to this function's conditions, which are the same.
+        unsafe { self.slot.get_or_init(init) }
     }
 }
 
@@ -206,7 +188,7 @@ impl<T: 'static, F: Fn() -> T> ThreadLocal<T, F> {
     /// });
     /// ```
     pub const fn from_fn(init: F) -> Self {
-        ThreadLocal { word: SlotWord::new(), init, _values: PhantomData }
+        ThreadLocal { slot: Slot::new(), init }
     }
 
     /// Calls `f` with this thread's value, which is made first if there is none.
@@ -301,9 +283,8 @@ impl<T: 'static, F: Fn() -> T> ThreadLocal<T, F> {
     /// ```
     #[inline]
     pub fn try_with_mut<R>(&mut self, f: impl FnOnce(&mut T) -> R) -> Result<R, AccessError> {
-        // SAFETY: used before this returns; a live value of this thread, which is reached only through this object,
-        // borrowed exclusively.
-        unsafe { self.value_or(|| (self.init)()).map(|value| f(&mut *value)) }
+        let init = &self.init;
+        self.slot.with_mut(init, f)
     }
 }
 
@@ -313,13 +294,6 @@ impl<T: 'static, F: Fn() -> T> ThreadLocal<T, F> {
 #[track_caller]
 pub(crate) fn panic_access(what: &str, error: AccessError) -> ! {
     panic!("cannot access a {}: {}", what, error)
-}
-
-impl<T: 'static, F> Drop for ThreadLocal<T, F> {
-    fn drop(&mut self) {
-        // SAFETY: the object is owned exclusively and ends here.
-        unsafe { registry::drop_object(&self.word) }
-    }
 }
 
 impl<T: Default + 'static> Default for ThreadLocal<T> {
@@ -360,8 +334,5 @@ impl<T: 'static, F> fmt::Debug for ThreadLocal<T, F> {
 /// assert_eq!(Rc::strong_count(&alive), 1);
 /// ```
 pub fn reclaim() {
-    if let Some(record) = root::current() {
-        // SAFETY: this thread's record.
-        unsafe { record.as_ref().reclaim() }
-    }
+    storage::reclaim()
 }

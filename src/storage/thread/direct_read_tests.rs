@@ -1,7 +1,12 @@
 //! Every kind of thread finds the same record whichever way it is read.
 
-use super::*;
+use super::super::record::Entries;
+use super::super::root::{self, Locator};
+use super::on_key_destructor;
+use crate::sys::{self, direct};
 use crate::ThreadLocal;
+use core::ffi::c_void;
+use core::ptr::{self, NonNull};
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::thread;
@@ -9,25 +14,25 @@ use std::thread;
 static VALUE: ThreadLocal<Cell<u32>> = ThreadLocal::new(|| Cell::new(1));
 
 /// The record as the fast path finds it, and as the operating system has it.
-fn both_ways() -> (Option<NonNull<Record>>, Option<NonNull<Record>>) {
-    let by_call = sys::to_bits(key().unwrap());
-    // SAFETY: each locator is for the function it is given to.
+fn both_ways() -> (Option<NonNull<Entries>>, Option<NonNull<Entries>>) {
+    let root = root::get_or_create(on_key_destructor).unwrap();
+    // SAFETY: each locator is for the function that it is given to.
     unsafe {
-        let usual = match locate().unwrap() {
-            Locator::Usual(locator) => read(locator),
-            Locator::ByCall(locator) => read_by_call(locator),
+        let fast = match root.locator() {
+            Locator::Read(locator) => root::read(locator),
+            Locator::ReadIndirect(locator) => root::read_indirect(locator),
         };
-        (usual, read_by_call(by_call))
+        (fast, root::read_indirect(sys::to_bits(root.key)))
     }
 }
 
 /// In a thread that has not used anything yet.
 fn same_before_and_after_first_use() -> bool {
-    let (usual, by_call) = both_ways();
-    let before = usual.is_none() && by_call.is_none();
+    let (fast, by_call) = both_ways();
+    let before = fast.is_none() && by_call.is_none();
     VALUE.set(2);
-    let (usual, by_call) = both_ways();
-    before && usual.is_some() && usual == by_call && VALUE.get() == 2
+    let (fast, by_call) = both_ways();
+    before && fast.is_some() && fast == by_call && VALUE.get() == 2
 }
 
 #[test]
@@ -45,11 +50,11 @@ fn std_threads_read_the_same_both_ways() {
 /// With the feature, on the systems that are known, the direct read is expected to be in use, not refused.
 #[test]
 fn in_use_where_it_is_known_to_work() {
-    key().unwrap();
+    root::get_or_create(on_key_destructor).unwrap();
     if direct::POSSIBLE {
-        assert!(direct_read());
+        assert!(root::direct_read());
     } else {
-        assert!(!direct_read());
+        assert!(!root::direct_read());
     }
 }
 
@@ -75,7 +80,7 @@ fn the_main_thread_reads_the_same_both_ways() {
 
 #[cfg(all(unix, not(miri)))]
 mod posix {
-    use super::*;
+use super::*;
 
     extern "C" {
         fn pthread_create(
@@ -129,11 +134,11 @@ mod posix {
                 unsafe {
                     let child = fork();
                     if child == 0 {
-                        let (usual, by_call) = both_ways();
-                        let same = usual == by_call && usual.is_some() == used;
+                        let (fast, by_call) = both_ways();
+                        let same = fast == by_call && fast.is_some() == used;
                         let same = same && VALUE.get() == if used { 3 } else { 1 };
-                        let (usual, by_call) = both_ways();
-                        let same = same && usual.is_some() && usual == by_call;
+                        let (fast, by_call) = both_ways();
+                        let same = same && fast.is_some() && fast == by_call;
                         let same = same && (!threads || in_a_pthread());
                         _exit(if same { 0 } else { 1 });
                     }

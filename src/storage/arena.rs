@@ -1,0 +1,141 @@
+//! A thread's memory for small values: a first chunk in the record, then chunks that double, with a free list per size class.
+//!
+//! Only the owning thread allocates and frees. All chunks are freed as a whole at the end of the record.
+
+use super::SMALL;
+use alloc::alloc::{alloc, dealloc};
+use core::alloc::Layout;
+use core::cell::{Cell, UnsafeCell};
+use core::mem::{self, MaybeUninit};
+use core::ptr::{self, NonNull};
+
+/// Size classes are multiples of this, and blocks are aligned to it.
+const GRAIN: usize = 16;
+/// A header and 128 bytes.
+const CLASSES: usize = (mem::size_of::<super::value::Block>() + 128 + GRAIN - 1) / GRAIN;
+/// What the record itself provides: five word-sized values on 64-bit targets.
+const INLINE: usize = if SMALL { 0 } else { 256 };
+const FIRST_CHUNK: usize = 512;
+const LARGEST_CHUNK: usize = 32 * 1024;
+
+/// The size class of a block, if the arena takes it. On bare metal it takes none: there memory counts more than time.
+pub(crate) const fn class_of(layout: Layout) -> Option<usize> {
+    let class = (layout.size() + GRAIN - 1) / GRAIN - 1;
+    if SMALL || layout.align() > GRAIN || class >= CLASSES {
+        None
+    } else {
+        Some(class)
+    }
+}
+
+pub(crate) struct Arena {
+    /// What is left of the newest chunk.
+    start: Cell<*mut u8>,
+    left: Cell<usize>,
+    /// The newest chunk that was allocated.
+    chunk: Cell<Option<NonNull<Chunk>>>,
+    /// By class: blocks that were freed.
+    free: [Cell<Option<NonNull<Free>>>; if SMALL { 0 } else { CLASSES }],
+    inline: Inline,
+}
+
+#[repr(C, align(16))]
+struct Inline(UnsafeCell<[MaybeUninit<u8>; INLINE]>);
+
+struct Free {
+    next: Option<NonNull<Free>>,
+}
+
+#[repr(C, align(16))]
+struct Chunk {
+    older: Option<NonNull<Chunk>>,
+    size: usize,
+}
+
+impl Arena {
+    #[allow(clippy::declare_interior_mutable_const)] // the initial value of an array
+    const NONE: Cell<Option<NonNull<Free>>> = Cell::new(None);
+
+    /// Without its inline chunk: see `reset`.
+    pub(crate) const fn new() -> Self {
+        Arena {
+            start: Cell::new(ptr::null_mut()),
+            left: Cell::new(0),
+            chunk: Cell::new(None),
+            free: [Self::NONE; if SMALL { 0 } else { CLASSES }],
+            inline: Inline(UnsafeCell::new([MaybeUninit::uninit(); INLINE])),
+        }
+    }
+
+    /// Frees all chunks, and begins again with the inline one. The arena does not move afterwards.
+    ///
+    /// # Safety
+    /// No block of the arena is used any more.
+    pub(crate) unsafe fn reset(&self) {
+        self.start.set(self.inline.0.get().cast());
+        self.left.set(INLINE);
+        self.free.iter().for_each(|list| list.set(None));
+        // The global allocator may use this arena again: each chunk is out of the list when it is freed.
+        while let Some(chunk) = self.chunk.get() {
+            // SAFETY: the arena owns its chunks, each of which was allocated with the layout for its size.
+            unsafe {
+                self.chunk.set(chunk.as_ref().older);
+                let layout = Layout::from_size_align_unchecked(chunk.as_ref().size, GRAIN);
+                dealloc(chunk.as_ptr().cast(), layout);
+            }
+        }
+    }
+
+    /// By the owning thread.
+    #[inline]
+    pub(crate) fn allocate(&self, class: usize) -> Option<NonNull<u8>> {
+        let list = self.free.get(class)?;
+        if let Some(block) = list.get() {
+            // SAFETY: a freed block holds its link, and is the arena's.
+            list.set(unsafe { block.as_ref().next });
+            return Some(block.cast());
+        }
+        let size = (class + 1) * GRAIN;
+        if self.left.get() < size {
+            self.grow()?;
+        }
+        let block = self.start.get();
+        // In bounds: `left` bytes follow `start`.
+        self.start.set(block.wrapping_add(size));
+        self.left.set(self.left.get() - size);
+        NonNull::new(block)
+    }
+
+    /// The global allocator may use this arena meanwhile, and make it grow itself: the newer chunk is used, and what is left of the
+    /// other is not.
+    #[cold]
+    fn grow(&self) -> Option<()> {
+        // SAFETY: chunks are alive until `reset`.
+        let last = self.chunk.get().map(|chunk| unsafe { chunk.as_ref().size });
+        let size = last.map_or(FIRST_CHUNK, |size| (size * 2).min(LARGEST_CHUNK));
+        // SAFETY: not zero-sized; a power of two, far below the limit.
+        let memory =
+            NonNull::new(unsafe { alloc(Layout::from_size_align_unchecked(size, GRAIN)) })?;
+        let chunk = memory.cast::<Chunk>();
+        // SAFETY: fresh memory, larger than the header.
+        unsafe { chunk.as_ptr().write(Chunk { older: self.chunk.get(), size }) };
+        self.chunk.set(Some(chunk));
+        self.start.set(memory.as_ptr().wrapping_add(mem::size_of::<Chunk>()));
+        self.left.set(size - mem::size_of::<Chunk>());
+        Some(())
+    }
+
+    /// By the owning thread.
+    ///
+    /// # Safety
+    /// `allocate` gave the block for that class, and the caller gives it up.
+    #[inline]
+    pub(crate) unsafe fn free(&self, block: NonNull<u8>, class: usize) {
+        if let Some(list) = self.free.get(class) {
+            let block = block.cast::<Free>();
+            // SAFETY: a block is larger than the link, and aligned to 16.
+            unsafe { block.as_ptr().write(Free { next: list.get() }) };
+            list.set(Some(block));
+        }
+    }
+}

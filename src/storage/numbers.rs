@@ -1,0 +1,409 @@
+//! Slot numbers: which are free, and for each of them a mask that says where its values may be.
+//!
+//! Both lie in buckets that never move: the first is static, each later one doubles what there is. All zeroes are the beginning:
+//! every number is free, and no record has an entry for it.
+
+use super::{SMALL, STRIPES};
+use crate::lock::count;
+use alloc::alloc::{alloc_zeroed, dealloc};
+use core::alloc::Layout;
+use core::cell::Cell;
+use core::ptr::{self, NonNull};
+use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering::Relaxed, Ordering::Release};
+
+const BITS: usize = usize::BITS as usize;
+
+/// The numbers of the first bucket.
+const FIRST: usize = if SMALL { 64 } else { 512 };
+
+/// More than an object's word can hold.
+const BUCKETS: usize = 25;
+
+const fn bucket_len(bucket: usize) -> usize {
+    if bucket == 0 {
+        FIRST
+    } else {
+        FIRST << (bucket - 1)
+    }
+}
+
+fn locate(number: u32) -> (usize, usize) {
+    let number = number as usize;
+    if number < FIRST {
+        (0, number)
+    } else {
+        let bucket = (usize::BITS - (number / FIRST).leading_zeros()) as usize;
+        (bucket, number - bucket_len(bucket))
+    }
+}
+
+fn number_at(bucket: usize, index: usize) -> u32 {
+    (if bucket == 0 { index } else { bucket_len(bucket) + index }) as u32
+}
+
+/// Which records may have a non-null entry for a number. Three forms:
+///
+/// - 0: none.
+/// - The lowest bit is clear: at most the record whose token this is.
+/// - The lowest bit is set: those of the stripes whose bits, from the second on, are set.
+///
+/// Relaxed: the dropper of an object reads it after all accesses to the object, because it owns the object exclusively; and a
+/// free number's mask belongs to the thread that has the number.
+pub(crate) struct Mask(AtomicUsize);
+
+const SEVERAL: usize = 1;
+
+/// Where the values of an object may be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Whereabouts {
+    Nowhere,
+    /// At most in the record with this token.
+    Record(usize),
+    Stripes(StripeSet),
+}
+
+/// A set of stripes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct StripeSet(usize);
+
+impl Iterator for StripeSet {
+    type Item = usize;
+
+    fn next(&mut self) -> Option<usize> {
+        if self.0 == 0 {
+            return None;
+        }
+        let stripe = self.0.trailing_zeros() as usize;
+        self.0 &= self.0 - 1;
+        Some(stripe)
+    }
+}
+
+fn bit(stripe: usize) -> usize {
+    debug_assert!(stripe < STRIPES);
+    SEVERAL << 1 << stripe
+}
+
+impl Mask {
+    /// Adds a record. By its thread, before it writes the entry.
+    #[inline]
+    pub(crate) fn add(&self, token: usize) {
+        let mask = self.0.load(Relaxed);
+        if mask != token && !(mask & SEVERAL != 0 && mask & bit(super::record::stripe_of(token)) != 0) {
+            self.add_first(token);
+        }
+    }
+
+    #[cold]
+    fn add_first(&self, token: usize) {
+        let own = SEVERAL | bit(super::record::stripe_of(token));
+        let mut mask = self.0.load(Relaxed);
+        loop {
+            let new = if mask == 0 {
+                token
+            } else if mask & SEVERAL == 0 {
+                own | bit(super::record::stripe_of(mask))
+            } else {
+                mask | own
+            };
+            count::shared_write();
+            match self.0.compare_exchange_weak(mask, new, Relaxed, Relaxed) {
+                Ok(_) => return,
+                Err(current) => mask = current,
+            }
+        }
+    }
+
+    /// For a number that is handed out: no record but this one has an entry for it.
+    pub(crate) fn set_only(&self, token: usize) {
+        if self.0.load(Relaxed) != token {
+            self.0.store(token, Relaxed);
+        }
+    }
+
+    pub(crate) fn whereabouts(&self) -> Whereabouts {
+        match self.0.load(Relaxed) {
+            0 => Whereabouts::Nowhere,
+            mask if mask & SEVERAL == 0 => Whereabouts::Record(mask),
+            mask => Whereabouts::Stripes(StripeSet(mask >> 1)),
+        }
+    }
+}
+
+#[allow(clippy::declare_interior_mutable_const)] // the initial value of an array
+const NOWHERE: Mask = Mask(AtomicUsize::new(0));
+static FIRST_MASKS: [Mask; FIRST] = [NOWHERE; FIRST];
+
+#[allow(clippy::declare_interior_mutable_const)] // as above
+const NO_BUCKET: AtomicPtr<Mask> = AtomicPtr::new(ptr::null_mut());
+/// The later buckets. Relaxed: a thread learns a number through an object's word, with acquire, after its bucket was published.
+static MASKS: [AtomicPtr<Mask>; BUCKETS] = [NO_BUCKET; BUCKETS];
+
+/// # Safety
+/// The number was handed out.
+#[inline]
+pub(crate) unsafe fn mask(number: u32) -> &'static Mask {
+    match FIRST_MASKS.get(number as usize) {
+        Some(mask) => mask,
+        None => {
+            let (bucket, index) = locate(number);
+            // SAFETY: the number's bucket was published before the number was handed out, and is never freed.
+            unsafe { &*MASKS[bucket].load(Relaxed).add(index) }
+        }
+    }
+}
+
+/// Numbers below this cost a table no more than the lowest free one does: threads may keep them for their next objects. It changes
+/// when the lowest free number crosses a power of two, so that threads which read it share a line that is hardly written.
+static LIMIT: AtomicU32 = AtomicU32::new(INITIAL_LIMIT);
+const INITIAL_LIMIT: u32 = 64;
+
+/// Whether a thread may keep this number.
+pub(crate) fn is_low(number: u32) -> bool {
+    number < LIMIT.load(Relaxed)
+}
+
+/// Which numbers are taken: one bit per number, and one per full word of these. Two loads and a short scan find the lowest free
+/// number among a million. Everything is found whole by a process that is forked between any two stores: `full` may then lack a bit,
+/// or have one too many, for which some numbers are lost.
+pub(crate) struct Numbers {
+    buckets: usize,
+    first: [usize; FIRST / BITS],
+    first_full: [usize; 1],
+    later: [*mut usize; BUCKETS],
+}
+
+// SAFETY: the pointers lead to buckets, whose bits belong to the thread that holds the lock.
+unsafe impl Send for Numbers {}
+
+/// A bucket that is not in use.
+pub(crate) struct Bucket {
+    bucket: usize,
+    memory: NonNull<usize>,
+}
+
+impl Bucket {
+    /// `[Mask; len]`, then `taken`, then `full`.
+    fn layout(bucket: usize) -> Option<Layout> {
+        let len = bucket_len(bucket);
+        Layout::array::<usize>(len.checked_add(len / BITS)?.checked_add(full_len(bucket))?).ok()
+    }
+
+    /// Allocates: not under a lock.
+    pub(crate) fn allocate(bucket: usize) -> Option<Bucket> {
+        if bucket >= BUCKETS || number_at(bucket, bucket_len(bucket) - 1) as usize > super::packed::MAX_NUMBER {
+            return None;
+        }
+        // SAFETY: not zero-sized.
+        let memory = NonNull::new(unsafe { alloc_zeroed(Self::layout(bucket)?) })?.cast();
+        Some(Bucket { bucket, memory })
+    }
+}
+
+impl Drop for Bucket {
+    fn drop(&mut self) {
+        if let Some(layout) = Self::layout(self.bucket) {
+            // SAFETY: allocated with that layout, and published nowhere.
+            unsafe { dealloc(self.memory.as_ptr().cast(), layout) }
+        }
+    }
+}
+
+const fn full_len(bucket: usize) -> usize {
+    (bucket_len(bucket) / BITS + BITS - 1) / BITS
+}
+
+impl Numbers {
+    pub(crate) const NEW: Numbers = Numbers {
+        buckets: 1,
+        first: [0; FIRST / BITS],
+        first_full: [0; 1],
+        later: [ptr::null_mut(); BUCKETS],
+    };
+
+    /// The bits of a bucket: taken, and full.
+    fn bits(&mut self, bucket: usize) -> (&mut [usize], &mut [usize]) {
+        if bucket == 0 {
+            return (&mut self.first, &mut self.first_full);
+        }
+        let words = bucket_len(bucket) / BITS;
+        // SAFETY: behind the masks stand this many words, and behind these the others; the lock protects both.
+        unsafe {
+            let taken = self.later[bucket].add(bucket_len(bucket));
+            (
+                core::slice::from_raw_parts_mut(taken, words),
+                core::slice::from_raw_parts_mut(taken.add(words), full_len(bucket)),
+            )
+        }
+    }
+
+    /// The word with the lowest free number: bucket and index.
+    fn lowest(&mut self) -> Option<(usize, usize)> {
+        for bucket in 0..self.buckets {
+            let (taken, full) = self.bits(bucket);
+            for (at, full) in full.iter_mut().enumerate() {
+                while *full != usize::MAX {
+                    let index = at * BITS + (!*full).trailing_zeros() as usize;
+                    match taken.get(index) {
+                        None => break,
+                        Some(&usize::MAX) => *full |= 1 << (index % BITS),
+                        Some(_) => return Some((bucket, index)),
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    /// Hands out the lowest free number; with `group`, all that are free of the aligned group of eight it stands in, so that the
+    /// masks of numbers which different threads hand out are mostly on different cache lines. `false` if there is none: another
+    /// bucket is needed.
+    pub(crate) fn take(&mut self, group: bool, cache: &NumberCache) -> bool {
+        let (bucket, index) = match self.lowest() {
+            Some(found) => found,
+            None => return false,
+        };
+        let (taken, full) = self.bits(bucket);
+        let lowest = (!taken[index]).trailing_zeros() as usize;
+        let mut wanted = 1 << lowest;
+        if group {
+            wanted = !taken[index] & 0xFF << (lowest & !7);
+        }
+        taken[index] |= wanted;
+        if taken[index] == usize::MAX {
+            full[index / BITS] |= 1 << (index % BITS);
+        }
+        while wanted != 0 {
+            let offset = wanted.trailing_zeros() as usize;
+            cache.insert(number_at(bucket, index * BITS + offset));
+            wanted &= wanted - 1;
+        }
+        self.set_limit();
+        true
+    }
+
+    /// Takes a number back. Every entry for it is null.
+    pub(crate) fn give_back(&mut self, number: u32) {
+        let (bucket, index) = locate(number);
+        let (taken, full) = self.bits(bucket);
+        debug_assert!(taken[index / BITS] & 1 << (index % BITS) != 0);
+        taken[index / BITS] &= !(1 << (index % BITS));
+        full[index / BITS / BITS] &= !(1 << (index / BITS % BITS));
+    }
+
+    /// After numbers were given back or handed out.
+    pub(crate) fn set_limit(&mut self) {
+        let lowest = match self.lowest() {
+            Some((bucket, index)) => number_at(bucket, index * BITS),
+            None => return,
+        };
+        let limit = (lowest + INITIAL_LIMIT).checked_next_power_of_two().unwrap_or(u32::MAX);
+        if LIMIT.load(Relaxed) != limit {
+            LIMIT.store(limit, Relaxed);
+        }
+    }
+
+    /// The bucket that comes next.
+    pub(crate) fn next_bucket(&self) -> usize {
+        self.buckets
+    }
+
+    /// Puts a bucket in use, if it is still the next one; gives it back otherwise. Its last store publishes it.
+    pub(crate) fn install(&mut self, bucket: Bucket) -> Option<Bucket> {
+        if bucket.bucket != self.buckets {
+            return Some(bucket);
+        }
+        self.later[bucket.bucket] = bucket.memory.as_ptr();
+        MASKS[bucket.bucket].store(bucket.memory.as_ptr().cast(), Release);
+        self.buckets += 1;
+        core::mem::forget(bucket);
+        None
+    }
+}
+
+/// The free numbers that a thread keeps: an object's life then touches nothing that threads share. From high to low.
+pub(crate) struct NumberCache {
+    numbers: [Cell<u32>; NumberCache::MOST],
+    len: Cell<u8>,
+    /// The thread has asked for numbers before: the next time it gets a group of them.
+    pub(crate) asked: Cell<bool>,
+}
+
+impl NumberCache {
+    const MOST: usize = if SMALL { 4 } else { 16 };
+    /// So many stay when there is no room.
+    const FEW: usize = if SMALL { 2 } else { 4 };
+
+    pub(crate) const fn new() -> Self {
+        #[allow(clippy::declare_interior_mutable_const)] // the initial value of an array
+        const ZERO: Cell<u32> = Cell::new(0);
+        NumberCache { numbers: [ZERO; Self::MOST], len: Cell::new(0), asked: Cell::new(false) }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len.get() == 0
+    }
+
+    /// No room for another number.
+    pub(crate) fn is_full(&self) -> bool {
+        self.len.get() as usize == Self::MOST
+    }
+
+    pub(crate) fn has_many(&self) -> bool {
+        self.len.get() as usize > Self::FEW
+    }
+
+    /// The lowest number, if a thread may keep it.
+    #[inline]
+    pub(crate) fn lowest(&self) -> Option<u32> {
+        let number = self.numbers[(self.len.get() as usize).checked_sub(1)?].get();
+        if is_low(number) {
+            Some(number)
+        } else {
+            None
+        }
+    }
+
+    /// Takes the lowest number out.
+    #[inline]
+    pub(crate) fn pop(&self) -> Option<u32> {
+        let last = (self.len.get() as usize).checked_sub(1)?;
+        self.len.set(last as u8);
+        Some(self.numbers[last].get())
+    }
+
+    /// There is room.
+    pub(crate) fn insert(&self, number: u32) {
+        let mut at = self.len.get() as usize;
+        if at == Self::MOST {
+            debug_assert!(false, "no room for a number");
+            return;
+        }
+        self.len.set(at as u8 + 1);
+        while at > 0 && self.numbers[at - 1].get() < number {
+            self.numbers[at].set(self.numbers[at - 1].get());
+            at -= 1;
+        }
+        self.numbers[at].set(number);
+    }
+
+    /// Takes out all but the few lowest.
+    pub(crate) fn shrink(&self, give_back: impl FnMut(u32)) {
+        self.keep(Self::FEW, give_back);
+    }
+
+    /// Takes all out.
+    pub(crate) fn empty(&self, give_back: impl FnMut(u32)) {
+        self.keep(0, give_back);
+    }
+
+    fn keep(&self, few: usize, mut give_back: impl FnMut(u32)) {
+        let len = self.len.get() as usize;
+        let surplus = len.saturating_sub(few);
+        self.numbers[..surplus].iter().for_each(|number| give_back(number.get()));
+        for index in surplus..len {
+            self.numbers[index - surplus].set(self.numbers[index].get());
+        }
+        self.len.set((len - surplus) as u8);
+    }
+}

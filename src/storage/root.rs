@@ -1,0 +1,214 @@
+//! The root slot: the one key of the operating system through which a thread finds its record.
+//!
+//! The key is created on first use and never deleted: threads may read it while the process exits.
+
+use super::record::Entries;
+use crate::lock::InterruptGuard;
+use crate::sys::{self, direct};
+use crate::AccessError;
+use core::ptr::{self, NonNull};
+use core::sync::atomic::{AtomicIsize, AtomicUsize, Ordering::*};
+
+#[derive(Clone, Copy)]
+pub(crate) struct Root {
+    pub(crate) key: sys::Key,
+    /// Where the slot is, from the thread pointer, if that is known (`sys::direct`).
+    offset: Option<isize>,
+}
+
+/// 0, then the id of the process whose thread publishes the root, then `READY`. Release when `READY` is stored, acquire when it is
+/// loaded: a thread that sees it sees the two words below, and may use the key.
+static STATE: AtomicUsize = AtomicUsize::new(0);
+/// No process has this id.
+const READY: usize = usize::MAX;
+static KEY: AtomicUsize = AtomicUsize::new(0);
+static OFFSET: AtomicIsize = AtomicIsize::new(NO_OFFSET);
+const NO_OFFSET: isize = isize::MIN;
+
+/// The root, if a thread has created it.
+#[inline]
+pub(crate) fn get() -> Option<Root> {
+    if STATE.load(Acquire) != READY {
+        return None;
+    }
+    let offset = match OFFSET.load(Relaxed) {
+        NO_OFFSET => None,
+        offset => Some(offset),
+    };
+    Some(Root { key: sys::from_bits(KEY.load(Relaxed)), offset })
+}
+
+/// The root, created by the first call. Threads may race here: the first to publish its key wins, the others delete theirs. So
+/// a thread waits for no more than two stores of another one, and in a forked child not for a thread that the child does not have.
+///
+/// # Errors
+/// Creation can fail: every key of the process is taken. A later call tries again.
+#[inline]
+pub(crate) fn get_or_create(destructor: sys::Destructor) -> Result<Root, AccessError> {
+    match get() {
+        Some(root) => Ok(root),
+        None => create_first(destructor),
+    }
+}
+
+#[cold]
+fn create_first(destructor: sys::Destructor) -> Result<Root, AccessError> {
+    /// How many keys are tried for one that can be read directly.
+    const KEYS: u32 = 4;
+    match create(destructor, KEYS) {
+        Some(root) => Ok(publish(root)),
+        // Another thread may have published the last key meanwhile.
+        None => get().ok_or(AccessError::OutOfKeys),
+    }
+}
+
+fn publish(root: Root) -> Root {
+    let process = sys::process_id();
+    loop {
+        // An interrupt handler must not wait here for the task that it interrupted.
+        let _interrupts = InterruptGuard::new();
+        let turn = match STATE.compare_exchange(0, process, Acquire, Acquire) {
+            Err(READY) => {
+                // SAFETY: no other thread has seen this key, and its value is null.
+                unsafe { sys::discard_root(root.key) };
+                return get().unwrap_or(root);
+            }
+            Err(state) if state == process => false,
+            // The thread that began is in the process that this one was forked from.
+            Err(state) => STATE.compare_exchange(state, process, Acquire, Relaxed).is_ok(),
+            Ok(_) => true,
+        };
+        if turn {
+            KEY.store(sys::to_bits(root.key), Relaxed);
+            OFFSET.store(root.offset.unwrap_or(NO_OFFSET), Relaxed);
+            STATE.store(READY, Release);
+            return root;
+        }
+        sys::yield_now();
+    }
+}
+
+fn create(destructor: sys::Destructor, keys: u32) -> Option<Root> {
+    let key = sys::create_root(destructor)?;
+    let root = match direct::find(key) {
+        // One that an object can hold.
+        Ok(offset) if offset == extended(offset as usize) => Root { key, offset: Some(offset) },
+        // Not deleted before the next is created, or that would be the same.
+        Err(direct::Refusal::UsedBefore) if keys > 1 => match create(destructor, keys - 1) {
+            Some(other) => {
+                let (used, spare) = match other.offset {
+                    Some(_) => (other, key),
+                    None => (Root { key, offset: None }, other.key),
+                };
+                // SAFETY: no other thread has seen this key, and its value is null.
+                unsafe { sys::discard_root(spare) };
+                used
+            }
+            None => Root { key, offset: None },
+        },
+        _ => Root { key, offset: None },
+    };
+    Some(root)
+}
+
+/// What an object holds to find the root slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Locator {
+    /// For `read`.
+    Read(usize),
+    /// For `read_indirect`: a direct read was possible, and refused.
+    ReadIndirect(usize),
+}
+
+impl Root {
+    pub(crate) fn locator(&self) -> Locator {
+        match self.offset {
+            // `read` extends the sign.
+            Some(offset) => Locator::Read(offset as usize & LOWER),
+            None if direct::POSSIBLE => Locator::ReadIndirect(sys::to_bits(self.key)),
+            None => Locator::Read(sys::to_bits(self.key)),
+        }
+    }
+
+    /// What stands in the calling thread's slot.
+    #[inline]
+    pub(crate) fn load(&self) -> Option<NonNull<Entries>> {
+        // SAFETY: the key is live: it is never deleted.
+        NonNull::new(unsafe { sys::get(self.key) }.cast())
+    }
+
+    /// `false` if the system has no memory for the value; never if the slot has one.
+    ///
+    /// # Safety
+    /// The entries are a sentinel, or the record of the calling thread.
+    #[inline]
+    pub(crate) unsafe fn store(&self, entries: Option<NonNull<Entries>>) -> bool {
+        let value = entries.map_or(ptr::null_mut(), |entries| entries.as_ptr().cast());
+        // SAFETY: the key is live, and its destructor accepts both.
+        unsafe { sys::set(self.key, value) }
+    }
+
+    /// Whether a direct read gives what stands in the slot.
+    #[inline]
+    pub(crate) fn reads_right(&self) -> bool {
+        match self.offset {
+            // SAFETY: the offset was found for this key.
+            Some(offset) if direct::POSSIBLE => {
+                unsafe { direct::read(offset) == sys::get(self.key) }
+            }
+            _ => true,
+        }
+    }
+}
+
+/// Whether this process finds values without a call to the operating system: it was built with the feature `direct-read`, the
+/// system is one where that may be possible, and the first use of the crate has proved that it is.
+///
+/// Before the first use nothing is proved, and this is `false`.
+///
+/// ```
+/// use os_thread_local::ThreadLocal;
+///
+/// let tls = ThreadLocal::new(|| 1);
+/// tls.with(|_| ());
+/// if cfg!(not(feature = "direct-read")) {
+///     assert!(!os_thread_local::direct_read());
+/// }
+/// ```
+pub fn direct_read() -> bool {
+    get().map_or(false, |root| root.offset.is_some())
+}
+
+const HALF: u32 = usize::BITS / 2;
+const LOWER: usize = (1 << HALF) - 1;
+
+/// The lower half of a word as a signed number.
+#[inline(always)]
+fn extended(half: usize) -> isize {
+    (half << HALF) as isize >> HALF
+}
+
+/// What stands in this thread's root slot: the read on the fast path.
+///
+/// # Safety
+/// The word comes from `Locator::Read`, of a root that was published before.
+#[inline(always)]
+pub(crate) unsafe fn read(locator: usize) -> Option<NonNull<Entries>> {
+    if direct::POSSIBLE {
+        // SAFETY: the locator is the offset that was found for the live root key.
+        NonNull::new(unsafe { direct::read(extended(locator)) }.cast())
+    } else {
+        // SAFETY: the locator is the key.
+        unsafe { read_indirect(locator) }
+    }
+}
+
+/// The same by a call, where a direct read was possible, and refused.
+///
+/// # Safety
+/// The locator is the key of a root that was published before.
+#[inline(always)]
+pub(crate) unsafe fn read_indirect(locator: usize) -> Option<NonNull<Entries>> {
+    // SAFETY: the locator is the live root key, which is never deleted.
+    NonNull::new(unsafe { sys::get(sys::from_bits(locator)) }.cast())
+}

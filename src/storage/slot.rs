@@ -1,0 +1,387 @@
+//! An object's place in the storage: the boundary that the public types stand on.
+
+use super::packed::{SlotWord, HALF, INDIRECT, LOWER, UNPACKED};
+use super::record::{block_in, Entries, Entry, INLINE};
+use super::root;
+use super::thread::{self, Borrowed, Made};
+use super::value::{self, Block, Blocks, Chain, OwnedBlock, Owner, ValueVTable, Values};
+use crate::sys::direct;
+use crate::AccessError;
+use core::marker::PhantomData;
+use core::ptr::{self, NonNull};
+
+/// An object whose values belong to their threads.
+pub(crate) struct Slot<T: 'static> {
+    word: SlotWord,
+    /// The values are not in here. Invariant in `T`: values are stored through `&self`.
+    _values: PhantomData<fn(T) -> T>,
+}
+
+/// An object whose values belong to it.
+pub(crate) struct ObjectSlot<T> {
+    word: SlotWord,
+    values: Values,
+    /// Invariant in `T`, as above.
+    _values: PhantomData<fn(T) -> T>,
+}
+
+/// This thread's block of an object, if it is there and the word is packed: the fast path of every access. Otherwise what the root
+/// slot leads to, if the path came so far: it may be a sentinel.
+#[inline(always)]
+fn lookup(word: &SlotWord) -> Result<NonNull<Block>, Option<NonNull<Entries>>> {
+    let word = word.load();
+    let number = word & LOWER;
+    // Both paths meet in the comparison with the tags.
+    let (content, entries) = if number < INLINE {
+        // SAFETY: the lower half is below `INDIRECT`, so the upper half is a locator for `read`.
+        let entries = unsafe { root::read(word >> HALF).ok_or(None)? };
+        // SAFETY: what stands in the root slot is alive, and `number` is below `INLINE`.
+        (unsafe { entries.as_ref().inline_entry(number).content() }, Some(entries))
+    } else {
+        cold_path();
+        lookup_in_table(word)
+    };
+    block_in(content).ok_or_else(|| {
+        cold_path();
+        entries
+    })
+}
+
+/// The content of the entry, for numbers beyond the inline entries, or null; and what the root slot leads to.
+#[inline(always)]
+fn lookup_in_table(word: usize) -> (*mut Block, Option<NonNull<Entries>>) {
+    let number = word & LOWER;
+    if number >= INDIRECT {
+        return if direct::POSSIBLE { (lookup_indirect(word), None) } else { (ptr::null_mut(), None) };
+    }
+    // SAFETY: as in `lookup`; what stands in the root slot is alive, and it is this thread's.
+    unsafe {
+        let entries = root::read(word >> HALF);
+        let content = entries
+            .and_then(|entries| entries.as_ref().table_entry(number - INLINE))
+            .map_or(ptr::null_mut(), Entry::content);
+        (content, entries)
+    }
+}
+
+/// The same where the root slot is not read directly although it might have been: the one path that such a process takes.
+#[inline(never)]
+fn lookup_indirect(word: usize) -> *mut Block {
+    if word & UNPACKED != 0 {
+        return ptr::null_mut();
+    }
+    // SAFETY: the word is "indirect": its upper half is the key. What stands in the root slot is alive, and it is this thread's.
+    unsafe {
+        root::read_indirect(word >> HALF)
+            .and_then(|entries| entries.as_ref().entry((word & (INDIRECT - 1)) as u32))
+            .map_or(ptr::null_mut(), Entry::content)
+    }
+}
+
+/// Where the root slot is read directly, tells the compiler which path to lay out in a line. Around a call the compiler finds
+/// a better layout by itself: the path through the table is a cycle shorter then.
+#[inline(always)]
+fn cold_path() {
+    #[cold]
+    #[inline(always)]
+    fn cold() {}
+    if direct::POSSIBLE {
+        cold();
+    }
+}
+
+/// This thread's block of an object, if it is there, in every form of the word.
+#[inline]
+fn existing(word: &SlotWord) -> Option<NonNull<Block>> {
+    lookup(word).ok().or_else(|| thread::lookup_slow(word))
+}
+
+/// The generic part of the cold path.
+///
+/// # Safety
+/// As for `thread::get_or_init`; the values are `T`s.
+#[cold]
+#[inline(never)]
+unsafe fn init_with<T>(
+    word: &SlotWord,
+    vtable: &'static ValueVTable,
+    values: Option<&Values>,
+    found: Option<NonNull<Entries>>,
+    init: impl FnOnce() -> T,
+) -> Made {
+    let mut init = Some(init);
+    let mut write = |block| match init.take() {
+        Some(init) => {
+            let value = init();
+            // SAFETY: the block was allocated for a `T` and has none yet.
+            unsafe { value::value::<T>(block).write(value) };
+            true
+        }
+        None => false,
+    };
+    // SAFETY: the caller keeps to this function's conditions, which are the same.
+    unsafe { thread::get_or_init(word, vtable, values, found, &mut write) }
+}
+
+/// The same with an initializer that can fail. A large value is not to travel in a `Result` through `init_with`.
+///
+/// # Safety
+/// As for `thread::get_or_init`; the values are `T`s.
+unsafe fn get_or_try_init<T, E>(
+    word: &SlotWord,
+    vtable: &'static ValueVTable,
+    values: Option<&Values>,
+    init: impl FnOnce() -> Result<T, E>,
+) -> Result<Result<*mut T, E>, AccessError> {
+    let found = match lookup(word) {
+        // SAFETY: the block was allocated for a `T`.
+        Ok(block) => return Ok(Ok(unsafe { value::value::<T>(block) })),
+        Err(found) => found,
+    };
+    let mut init = Some(init);
+    let mut failed = None;
+    let mut write = |block| match init.take().map(|init| init()) {
+        Some(Ok(value)) => {
+            // SAFETY: the block was allocated for a `T` and has none yet.
+            unsafe { value::value::<T>(block).write(value) };
+            true
+        }
+        Some(Err(error)) => {
+            failed = Some(error);
+            false
+        }
+        None => false,
+    };
+    // SAFETY: the caller keeps to this function's conditions, which are the same.
+    match unsafe { thread::get_or_init(word, vtable, values, found, &mut write) }.get() {
+        // SAFETY: the block was allocated for a `T`.
+        Ok(block) => Ok(Ok(unsafe { value::value::<T>(block) })),
+        Err(error) => failed.map_or(Err(error), |failed| Ok(Err(failed))),
+    }
+}
+
+impl<T: 'static> Slot<T> {
+    const VTABLE: &'static ValueVTable = &ValueVTable::new::<T>(Owner::Thread);
+
+    pub(crate) const fn new() -> Self {
+        Slot { word: SlotWord::new(), _values: PhantomData }
+    }
+
+    /// This thread's value, made by `init` if there is none.
+    ///
+    /// # Safety
+    /// The pointer is used on this thread only, before the caller returns, and for a shared reference unless the object is borrowed
+    /// exclusively. Until then `&self` keeps the object, and the thread keeps the value.
+    #[inline(always)]
+    pub(crate) unsafe fn get_or_init(
+        &self,
+        init: impl FnOnce() -> T,
+    ) -> Result<*mut T, AccessError> {
+        // The two paths meet as blocks: then the value's place is part of the load, not a computation before it.
+        let block = match lookup(&self.word) {
+            Ok(block) => block,
+            // SAFETY: the word is this object's, all whose values are of this type.
+            Err(found) => {
+                unsafe { init_with(&self.word, Self::VTABLE, None, found, init) }.get()?
+            }
+        };
+        // SAFETY: the block was allocated for a `T`.
+        Ok(unsafe { value::value::<T>(block) })
+    }
+
+    /// # Safety
+    /// As for `get_or_init`.
+    pub(crate) unsafe fn get_or_try_init<E>(
+        &self,
+        init: impl FnOnce() -> Result<T, E>,
+    ) -> Result<Result<*mut T, E>, AccessError> {
+        // SAFETY: the word is this object's, all whose values are of this type.
+        unsafe { get_or_try_init(&self.word, Self::VTABLE, None, init) }
+    }
+
+    /// This thread's value, if it is there.
+    ///
+    /// # Safety
+    /// As for `get_or_init`.
+    #[inline]
+    pub(crate) unsafe fn get(&self) -> Option<*mut T> {
+        // SAFETY: the block was allocated for a `T`.
+        existing(&self.word).map(|block| unsafe { value::value::<T>(block) })
+    }
+
+    /// Calls `f` with this thread's value, exclusively. If the process exits meanwhile, the value is not destroyed.
+    #[inline]
+    pub(crate) fn with_mut<R>(
+        &mut self,
+        init: impl FnOnce() -> T,
+        f: impl FnOnce(&mut T) -> R,
+    ) -> Result<R, AccessError> {
+        let block = match lookup(&self.word) {
+            Ok(block) => block,
+            // SAFETY: the word is this object's, all whose values are of this type.
+            Err(found) => {
+                unsafe { init_with(&self.word, Self::VTABLE, None, found, init) }.get()?
+            }
+        };
+        let _borrowed = if core::mem::needs_drop::<T>() {
+            // SAFETY: the object is borrowed exclusively while `f` runs.
+            Some(unsafe { Borrowed::new(block) })
+        } else {
+            None
+        };
+        // SAFETY: a live value of this thread, which is reached only through this object, borrowed exclusively.
+        let value = unsafe { &mut *value::value::<T>(block) };
+        Ok(f(value))
+    }
+
+    /// Takes this thread's value out.
+    pub(crate) fn remove(&mut self) -> Option<T> {
+        // SAFETY: the object is borrowed exclusively. The block is this thread's, in no entry and in no list, and has a `T`.
+        unsafe { thread::take_own(&self.word).map(|block| thread::own(block).into_value::<T>()) }
+    }
+
+    /// Does everything that a first use needs except creating the value.
+    pub(crate) fn prepare(&self) -> Result<(), AccessError> {
+        thread::prepare(&self.word)
+    }
+}
+
+impl<T: 'static> Drop for Slot<T> {
+    fn drop(&mut self) {
+        // SAFETY: the object is owned exclusively and ends here.
+        unsafe { thread::drop_object(&self.word) }
+    }
+}
+
+impl<T> ObjectSlot<T> {
+    const VTABLE: &'static ValueVTable = &ValueVTable::new::<T>(Owner::Object);
+
+    pub(crate) const fn new() -> Self {
+        ObjectSlot { word: SlotWord::new(), values: Values::new(), _values: PhantomData }
+    }
+
+    /// This thread's value, made by `init` if there is none.
+    ///
+    /// # Safety
+    /// The pointer is used on this thread only, before the caller returns, and for a shared reference; or while the object is borrowed
+    /// exclusively.
+    #[inline(always)]
+    pub(crate) unsafe fn get_or_init(
+        &self,
+        init: impl FnOnce() -> T,
+    ) -> Result<*mut T, AccessError> {
+        let block = match lookup(&self.word) {
+            Ok(block) => block,
+            // SAFETY: the word and the list are this object's, all whose values are of this type.
+            Err(found) => unsafe {
+                init_with(&self.word, Self::VTABLE, Some(&self.values), found, init).get()?
+            },
+        };
+        // SAFETY: the block was allocated for a `T`.
+        Ok(unsafe { value::value::<T>(block) })
+    }
+
+    /// # Safety
+    /// As for `get_or_init`.
+    pub(crate) unsafe fn get_or_try_init<E>(
+        &self,
+        init: impl FnOnce() -> Result<T, E>,
+    ) -> Result<Result<*mut T, E>, AccessError> {
+        // SAFETY: the word and the list are this object's, all whose values are of this type.
+        unsafe { get_or_try_init(&self.word, Self::VTABLE, Some(&self.values), init) }
+    }
+
+    /// This thread's value, if it has one.
+    ///
+    /// # Safety
+    /// As for `get_or_init`.
+    #[inline]
+    pub(crate) unsafe fn get(&self) -> Option<*mut T> {
+        // SAFETY: the block was allocated for a `T`.
+        existing(&self.word).map(|block| unsafe { value::value::<T>(block) })
+    }
+
+    /// Takes this thread's value out.
+    pub(crate) fn remove(&mut self) -> Option<T> {
+        // SAFETY: the object is borrowed exclusively. The block is in no entry any more, and in no list once it is unlinked; it is the
+        // object's, and has a `T`.
+        unsafe {
+            let block = thread::take_own(&self.word)?;
+            self.values.unlink(block);
+            Some(OwnedBlock::new(block, None).into_value::<T>())
+        }
+    }
+
+    /// Takes all values out.
+    pub(crate) fn take_all(&mut self) -> Taken<T> {
+        // SAFETY: the object is borrowed exclusively: its values are in no entry any more, and the list is given up.
+        let chain = unsafe {
+            thread::detach_all(&self.word);
+            Chain::new(self.values.take())
+        };
+        Taken { chain, _values: PhantomData }
+    }
+
+    /// The values there are now.
+    pub(crate) fn iter(&self) -> Pointers<'_, T> {
+        Pointers { blocks: self.values.iter(), _values: PhantomData }
+    }
+
+    /// Does everything that a first use needs except creating the value.
+    pub(crate) fn prepare(&self) -> Result<(), AccessError> {
+        thread::prepare(&self.word)
+    }
+}
+
+impl<T> Drop for ObjectSlot<T> {
+    fn drop(&mut self) {
+        // SAFETY: the object is owned exclusively and ends here. Its values are in no entry any more, and in this list only.
+        unsafe {
+            thread::drop_object(&self.word);
+            drop(Chain::new(self.values.take()));
+        }
+    }
+}
+
+/// Pointers to the values of an object, newest first. They are valid while the object is borrowed.
+pub(crate) struct Pointers<'a, T> {
+    blocks: Blocks<'a>,
+    _values: PhantomData<*const T>,
+}
+
+impl<T> Clone for Pointers<'_, T> {
+    fn clone(&self) -> Self {
+        Pointers { blocks: self.blocks.clone(), _values: PhantomData }
+    }
+}
+
+impl<T> Iterator for Pointers<'_, T> {
+    type Item = *mut T;
+
+    fn next(&mut self) -> Option<*mut T> {
+        // SAFETY: the blocks were allocated for `T`s.
+        self.blocks.next().map(|block| unsafe { value::value::<T>(block) })
+    }
+}
+
+/// Values that were taken out of an object. Dropped, it destroys the rest.
+pub(crate) struct Taken<T> {
+    chain: Chain,
+    _values: PhantomData<T>,
+}
+
+impl<T> Taken<T> {
+    /// Counts the values one by one.
+    pub(crate) fn len(&self) -> usize {
+        self.chain.len()
+    }
+}
+
+impl<T> Iterator for Taken<T> {
+    type Item = T;
+
+    fn next(&mut self) -> Option<T> {
+        // SAFETY: the blocks were allocated for `T`s.
+        self.chain.pop().map(|block| unsafe { block.into_value::<T>() })
+    }
+}
