@@ -243,21 +243,27 @@ impl Locked<'_> {
         inbox.store(block.as_ptr(), Relaxed);
     }
 
-    /// Moves the inbox to the thread's own list of orphans. By the owning thread.
+    /// Moves the inbox to the thread's own list of orphans, before those that are there. By the owning thread.
     pub(crate) fn empty_inbox(&self) {
         let record = self.record();
-        let mut next = NonNull::new(record.inbox.load(Relaxed));
+        let first = match NonNull::new(record.inbox.load(Relaxed)) {
+            Some(first) => first,
+            None => return,
+        };
         record.inbox.store(ptr::null_mut(), Relaxed);
-        while let Some(block) = next {
-            // SAFETY: blocks in the inbox are alive, and this thread's now.
-            unsafe {
-                next = block.as_ref().next_handed.get();
-                if block.as_ref().vtable.needs_drop() {
-                    record.unlink(block);
+        let mut last = first;
+        // SAFETY: blocks in the inbox are alive, and this thread's now.
+        unsafe {
+            loop {
+                if last.as_ref().vtable.needs_drop() {
+                    record.unlink(last);
                 }
-                block.as_ref().next_handed.set(record.orphans.get());
+                match last.as_ref().next_handed.get() {
+                    Some(next) => last = next,
+                    None => break,
+                }
             }
-            record.orphans.set(Some(block));
+            last.as_ref().next_handed.set(record.orphans.replace(Some(first)));
         }
     }
 
