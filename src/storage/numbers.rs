@@ -121,6 +121,12 @@ impl Mask {
         }
     }
 
+    /// Whether no record but this one may have an entry.
+    #[inline]
+    pub(crate) fn is_only(&self, token: usize) -> bool {
+        self.0.load(Relaxed) == token
+    }
+
     pub(crate) fn whereabouts(&self) -> Whereabouts {
         match self.0.load(Relaxed) {
             0 => Whereabouts::Nowhere,

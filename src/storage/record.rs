@@ -563,7 +563,16 @@ impl Record {
     }
 
     /// The value of an object whose entry says DESTROYED although the value only waits for its turn to be.
+    #[inline]
     pub(crate) fn find_claimed(&self, number: u32) -> Option<NonNull<Block>> {
+        if self.claimed.get() == 0 {
+            return None;
+        }
+        self.search_claimed(number)
+    }
+
+    #[cold]
+    fn search_claimed(&self, number: u32) -> Option<NonNull<Block>> {
         let (mut left, mut next) = (self.claimed.get(), self.newest.get());
         while let (Some(block), true) = (next, left > 0) {
             // SAFETY: blocks in the list are alive.

@@ -236,8 +236,8 @@ impl<T: 'static> Slot<T> {
 
     /// Takes this thread's value out.
     pub(crate) fn remove(&mut self) -> Option<T> {
-        // SAFETY: the object is borrowed exclusively. The block is this thread's, in no entry and in no list, and has a `T`.
-        unsafe { thread::take_own(&self.word).map(|block| thread::own(block).into_value::<T>()) }
+        // SAFETY: the object is borrowed exclusively, and its values are `T`s.
+        unsafe { thread::remove(&self.word).map(|block| block.into_value::<T>()) }
     }
 
     /// Does everything that a first use needs except creating the value.
@@ -306,7 +306,7 @@ impl<T> ObjectSlot<T> {
         // SAFETY: the object is borrowed exclusively. The block is in no entry any more, and in no list once it is unlinked; it is the
         // object's, and has a `T`.
         unsafe {
-            let block = thread::take_own(&self.word)?;
+            let block = thread::remove_from_entry(&self.word)?;
             self.values.unlink(block);
             Some(OwnedBlock::new(block, None).into_value::<T>())
         }

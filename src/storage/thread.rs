@@ -401,39 +401,58 @@ pub(crate) fn lookup_slow(word: &SlotWord) -> Option<NonNull<Block>> {
     }
 }
 
-/// Takes this thread's value out of its entry and out of the thread's list.
+impl Current {
+    /// Takes this thread's value out of its entry and out of the thread's list.
+    ///
+    /// # Safety
+    /// The number is that of an object which the caller owns exclusively.
+    #[inline]
+    unsafe fn take(self, number: u32) -> Option<NonNull<Block>> {
+        let entry = self.entry(number)?;
+        let block = match entry.state() {
+            State::Value(block) => block,
+            State::Destroyed => self.find_claimed(number)?,
+            State::Vacant | State::Initializing => return None,
+        };
+        entry.set(State::Vacant);
+        // SAFETY: a block with a destructor that is in an entry, or claimed, is in its thread's list.
+        unsafe {
+            let vtable = block.as_ref().vtable;
+            if vtable.owner == Owner::Thread && vtable.needs_drop() {
+                self.unlink(block);
+            }
+        }
+        Some(block)
+    }
+
+    /// What `take` gave, of an object that does not own its values.
+    ///
+    /// # Safety
+    /// The block is in no entry and in no list. The result is not used after this thread's record has ended.
+    unsafe fn owned<'a>(self, block: NonNull<Block>) -> OwnedBlock<'a> {
+        // SAFETY: the record lives until the thread exits; its arena is the block's.
+        unsafe { OwnedBlock::new(block, Some(&self.0.as_ref().arena)) }
+    }
+}
+
+/// Takes this thread's value of an object out.
+///
+/// # Safety
+/// The word is an object's that the caller owns exclusively, and that does not own its values.
+pub(crate) unsafe fn remove<'a>(word: &SlotWord) -> Option<OwnedBlock<'a>> {
+    let (number, current) = (word.number()?, current()?);
+    // SAFETY: the caller owns the object exclusively.
+    unsafe { current.take(number).map(|block| current.owned(block)) }
+}
+
+/// Takes this thread's value of an object that owns it out of its entry. It is still in the object's list.
 ///
 /// # Safety
 /// The word is an object's that the caller owns exclusively.
-pub(crate) unsafe fn take_own(word: &SlotWord) -> Option<NonNull<Block>> {
-    let number = word.number()?;
-    let current = current()?;
-    let entry = current.entry(number)?;
-    let block = match entry.state() {
-        State::Value(block) => Some(block),
-        State::Destroyed => current.find_claimed(number),
-        State::Vacant | State::Initializing => None,
-    }?;
-    entry.set(State::Vacant);
-    // SAFETY: a block with a destructor that is in an entry, or claimed, is in its thread's list.
-    unsafe {
-        let vtable = block.as_ref().vtable;
-        if vtable.owner == Owner::Thread && vtable.needs_drop() {
-            current.unlink(block);
-        }
-    }
-    Some(block)
-}
-
-/// The calling thread's arena, for a block that it has taken out.
-///
-/// # Safety
-/// The result is not used after this thread's record has ended.
-pub(crate) unsafe fn own<'a>(block: NonNull<Block>) -> OwnedBlock<'a> {
-    // SAFETY: the record lives until the thread exits.
-    let arena = current().map(|current| unsafe { &current.0.as_ref().arena });
-    // SAFETY: `take_own` gave the block.
-    unsafe { OwnedBlock::new(block, arena) }
+pub(crate) unsafe fn remove_from_entry(word: &SlotWord) -> Option<NonNull<Block>> {
+    let (number, current) = (word.number()?, current()?);
+    // SAFETY: the caller owns the object exclusively.
+    unsafe { current.take(number) }
 }
 
 /// Empties all entries of an object, but this thread's. Values that only their own thread may destroy or free are left to it;
@@ -483,39 +502,57 @@ unsafe fn detach_others(number: u32, current: Option<Current>) -> Chain {
 /// The word is an object's that the caller owns exclusively.
 pub(crate) unsafe fn detach_all(word: &SlotWord) {
     if let Some(number) = word.number() {
+        let current = current();
         // SAFETY: the caller owns the object exclusively.
-        let none = unsafe {
-            take_own(word);
-            detach_others(number, current())
-        };
-        drop(none);
+        unsafe {
+            current.and_then(|current| current.take(number));
+            let memory = detach_others(number, current);
+            drop(memory);
+        }
     }
 }
 
-/// The end of an object: its values are destroyed, or left to their threads, and its number is free.
+/// The end of an object: its values are destroyed, or left to their threads or to the object's list; and its number is free.
 ///
 /// # Safety
 /// The word is an object's that the caller owns exclusively, and that is not used again.
+#[inline]
 pub(crate) unsafe fn drop_object(word: &SlotWord) {
-    let number = match word.number() {
-        Some(number) => number,
-        None => return,
-    };
-    // SAFETY: the caller owns the object exclusively. What is taken out of this thread's entry is this thread's to destroy, unless the
+    if let Some(number) = word.number() {
+        // SAFETY: the caller keeps to this function's conditions, which are the same.
+        unsafe { drop_used_object(number) }
+    }
+}
+
+/// # Safety
+/// The number is that of an object which the caller owns exclusively, and which is not used again.
+unsafe fn drop_used_object(number: u32) {
+    let current = current();
+    let mut own = None;
+    // SAFETY: the caller owns the object exclusively. What stands in this thread's entry is this thread's to destroy, unless the
     // object's list has it.
     unsafe {
-        let own = take_own(word)
-            .filter(|block| block.as_ref().vtable.owner == Owner::Thread)
-            .map(|block| own(block));
-        let current = current();
-        if let Some(entry) = current.as_ref().and_then(|current| current.entry(number)) {
-            entry.set(State::Vacant);
+        if let Some(current) = current {
+            own = current
+                .take(number)
+                .filter(|block| block.as_ref().vtable.owner == Owner::Thread)
+                .map(|block| current.owned(block));
+            // A tag, of a value that the exiting thread has destroyed.
+            if let Some(entry) = current.entry(number) {
+                entry.set(State::Vacant);
+            }
         }
-        let others = detach_others(number, current);
-        release(number, current);
-        // Now user code may run.
-        drop(own);
-        drop(others);
+        let only_here = current.map_or(false, |own| numbers::mask(number).is_only(own.token()));
+        if only_here {
+            release(number, current);
+            // Only now, because user code may run.
+            drop(own);
+        } else {
+            let memory = detach_others(number, current);
+            release(number, current);
+            drop(own);
+            drop(memory);
+        }
     }
 }
 
