@@ -247,6 +247,87 @@ fn destroyed_for_the_rest_of_the_thread() {
     assert_eq!(asked.load(SeqCst), 40);
 }
 
+/// Made before and after the values that are destroyed, in the record and in its table: every destructor finds the same
+/// value that the thread has used.
+#[test]
+fn values_without_a_destructor_stay_usable() {
+    const PROBES: usize = 10;
+    static NUMBERS: [ThreadLocal<Cell<usize>>; 100] = {
+        #[allow(clippy::declare_interior_mutable_const)] // it is meant to be copied
+        const ZERO: ThreadLocal<Cell<usize>> = ThreadLocal::new(|| Cell::new(0));
+        [ZERO; 100]
+    };
+    static PROBE: [ThreadLocal<RefCell<Option<Probe>>>; PROBES] = {
+        #[allow(clippy::declare_interior_mutable_const)] // it is meant to be copied
+        const NONE: ThreadLocal<RefCell<Option<Probe>>> = ThreadLocal::new(|| RefCell::new(None));
+        [NONE; PROBES]
+    };
+    /// Only destructors use these: what the first makes, the others find.
+    static LATE: [ThreadLocal<Cell<usize>>; 2] =
+        [ThreadLocal::new(|| Cell::new(7)), ThreadLocal::new(|| Cell::new(7))];
+    struct Probe(Arc<AtomicUsize>);
+    impl Drop for Probe {
+        fn drop(&mut self) {
+            let before = self.0.fetch_add(1, SeqCst);
+            for (i, number) in NUMBERS.iter().enumerate() {
+                let expected = 1_000 * (i + 1) + before;
+                assert_eq!(number.with_existing(Cell::get), Some(expected), "{}", i);
+                assert_eq!(number.try_with(|v| v.replace(expected + 1)), Ok(expected), "{}", i);
+            }
+            for late in &LATE {
+                assert_eq!(late.try_with(|v| v.replace(v.get() + 1)), Ok(7 + before));
+            }
+        }
+    }
+    let ran = Arc::new(AtomicUsize::new(0));
+    let r = Arc::clone(&ran);
+    in_thread(move || {
+        for (i, number) in NUMBERS.iter().enumerate() {
+            number.set(1_000 * (i + 1));
+            if i % 10 == 5 {
+                PROBE[i / 10].set(Some(Probe(Arc::clone(&r))));
+            }
+        }
+    });
+    assert_eq!(ran.load(SeqCst), PROBES);
+    // The next thread, which may have that one's record, starts with new values.
+    in_thread(|| {
+        for number in &NUMBERS {
+            assert_eq!((number.with_existing(Cell::get), number.get()), (None, 0));
+        }
+        assert!(LATE.iter().all(|late| late.with_existing(Cell::get).is_none() && late.get() == 7));
+    });
+}
+
+/// A destructor may take such a value out, and make another.
+#[test]
+fn a_value_without_a_destructor_is_removed_in_one() {
+    static OBJECT: Mutex<Option<ThreadLocal<Cell<u32>>>> = Mutex::new(None);
+    static GUARD: ThreadLocal<RefCell<Option<Probe>>> = ThreadLocal::new(|| RefCell::new(None));
+    struct Probe(Log);
+    impl Drop for Probe {
+        fn drop(&mut self) {
+            let mut object = OBJECT.lock().unwrap().take().unwrap();
+            self.0.push(object.remove().map_or(0, |v| v.get()));
+            self.0.push(object.remove().map_or(0, |v| v.get()));
+            self.0.push(object.try_with_mut(|v| v.get()).unwrap_or(0));
+            object.set(3);
+            drop(object);
+            let new = ThreadLocal::new(|| Cell::new(4));
+            self.0.push(new.try_with(Cell::get).unwrap_or(0));
+        }
+    }
+    let log = Log::new();
+    let probe = Probe(log.clone());
+    in_thread(move || {
+        GUARD.set(Some(probe));
+        let object = ThreadLocal::new(|| Cell::new(1));
+        object.set(2);
+        *OBJECT.lock().unwrap() = Some(object);
+    });
+    assert_eq!(log.take(), [2, 0, 1, 4]);
+}
+
 /// `remove` in a destructor takes what is there; what is destroyed is not there, and stays destroyed.
 #[test]
 fn remove_from_a_destructor() {
