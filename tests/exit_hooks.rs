@@ -165,3 +165,31 @@ fn what_stds_destructors_make_afterwards() {
         assert_eq!(census.dropped(), 1);
     }
 }
+
+/// std's destructors that run when ours have run find the values that have nothing to destroy.
+#[test]
+#[cfg_attr(windows, ignore = "std's destructors come after the only round: the record is gone")]
+fn stds_destructors_find_values_without_a_destructor() {
+    static NUMBER: ThreadLocal<Cell<u32>> = ThreadLocal::new(|| Cell::new(0));
+    static LATE: ThreadLocal<Cell<u32>> = ThreadLocal::new(|| Cell::new(0));
+    let (log, found) = channel();
+    thread::spawn(move || {
+        // Older than what the crate registers, so that it is destroyed later.
+        STD.with(|std| {
+            *std.borrow_mut() = Some(on_drop(move || {
+                log.send((NUMBER.try_with(Cell::get), LATE.try_with(Cell::get))).unwrap();
+            }))
+        });
+        NUMBER.set(1);
+        OURS.with(|ours| *ours.borrow_mut() = Some(on_drop(|| LATE.set(NUMBER.get() + 1))));
+    })
+    .join()
+    .unwrap();
+    let found: Vec<_> = found.iter().collect();
+    if EXIT_LIST {
+        assert_eq!(found, [(Ok(1), Ok(2))]);
+    } else {
+        // std's may also be the first; the second value is new then.
+        assert!(found == [(Ok(1), Ok(2))] || found == [(Ok(1), Ok(0))], "{:?}", found);
+    }
+}
