@@ -4,6 +4,16 @@
 //! come and go, values are used, removed and reclaimed, and what initializers and destructors do (use or drop
 //! another object, panic) is drawn as well. Every value logs its birth and its death; the model writes the log that it
 //! expects. A value that is never destroyed, or twice, or by the wrong thread, or too early, is a difference.
+//!
+//! Values are of four kinds: of `ThreadLocal` and of `PerThread`, with and without a destructor. The rules for a thread's end:
+//!
+//! - Its `ThreadLocal` values with a destructor are destroyed, the newest first, including those that destructors make. From
+//!   then on they are `Destroyed` in that thread.
+//! - Its `ThreadLocal` values without a destructor stay as they are until the thread is gone. They are never `Destroyed`.
+//! - Its `PerThread` values stay, and are left to later threads.
+//!
+//! The one thing that is not certain is which thread inherits a value of a `PerThread`, if any: the crate's log says it, and the
+//! model checks that the value was free, that nobody else has it, and that there are never more values than there were threads at a time.
 
 use os_thread_local::{reclaim, AccessError, PerThread, ThreadLocal};
 use std::cell::Cell;
@@ -11,6 +21,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::marker::PhantomData;
 use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc::{channel, Receiver, Sender};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
@@ -39,6 +50,8 @@ enum Act {
 struct Plan {
     /// A value belongs to its thread (`ThreadLocal`), or to the object (`PerThread`).
     per_thread: bool,
+    /// Values have a destructor, which does `drop`.
+    destructor: bool,
     init: Act,
     drop: Act,
 }
@@ -58,50 +71,86 @@ enum Op {
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Event {
-    /// A value is born: its object, and the thread.
-    Born(usize, usize),
-    Died(usize, usize),
-    /// How often the value has been used.
-    Used(usize, u32),
+    /// A value with a destructor is born: its object, its number, and the thread.
+    Born(usize, u64, usize),
+    /// The same of a value without one.
+    Made(usize, u64, usize),
+    Died(usize, u64, usize),
+    /// Which value was used, and how often it has been.
+    Used(usize, u64, u32),
     Refused(usize, AccessError),
     Panicked(usize),
-    Found(usize, Option<u32>),
+    Found(usize, Option<(u64, u32)>),
+    /// Which value was taken out.
+    Removed(usize, Option<u64>),
     Counted(usize, usize),
 }
 
 // ---------------------------------------------------------------------------------------------- the crate
 
-struct Value {
-    world: Arc<World>,
+/// What a value is, with a destructor or without.
+struct Content {
     object: usize,
-    /// The thread to which the value belongs; for `PerThread`, where it was born.
-    thread: usize,
+    /// Its number, in the order of births.
+    born: u64,
     uses: Cell<u32>,
-    plan: Plan,
     alive: u32,
 }
 
 const ALIVE: u32 = 0x00C0_FFEE;
 
-/// A value that must not leave its thread.
-struct Own(Value, PhantomData<*mut ()>);
+struct Value {
+    content: Content,
+    world: Arc<World>,
+    /// The thread to which the value belongs; for `PerThread`, where it was born.
+    thread: usize,
+    plan: Plan,
+}
 
 impl Drop for Value {
     fn drop(&mut self) {
-        assert_eq!(self.alive, ALIVE, "destroyed twice, or never built");
-        self.alive = 0;
+        assert_eq!(self.content.alive, ALIVE, "destroyed twice, or never built");
+        self.content.alive = 0;
         if !self.plan.per_thread {
             assert_eq!(self.thread, current(), "destroyed by another thread");
         }
         let world = self.world.clone();
-        world.log(Event::Died(self.object, current()));
+        world.log(Event::Died(self.content.object, self.content.born, current()));
         world.act(self.plan.drop);
     }
 }
 
+/// A value that must not leave its thread.
+struct Own<T>(T, PhantomData<*mut ()>);
+
+/// Where a value's content is.
+trait HasContent {
+    fn content(&self) -> &Content;
+}
+
+impl HasContent for Content {
+    fn content(&self) -> &Content {
+        self
+    }
+}
+
+impl HasContent for Value {
+    fn content(&self) -> &Content {
+        &self.content
+    }
+}
+
+impl<T: HasContent> HasContent for Own<T> {
+    fn content(&self) -> &Content {
+        self.0.content()
+    }
+}
+
 enum Object {
-    Local(ThreadLocal<Own, Init<Own>>),
+    Local(ThreadLocal<Own<Value>, Init<Own<Value>>>),
+    LocalPlain(ThreadLocal<Own<Content>, Init<Own<Content>>>),
     Per(PerThread<Value, Init<Value>>),
+    PerPlain(PerThread<Content, Init<Content>>),
 }
 
 type Init<T> = Box<dyn Fn() -> T + Send + Sync>;
@@ -121,6 +170,7 @@ static EXITING: Mutex<usize> = Mutex::new(usize::MAX);
 struct World {
     objects: Mutex<HashMap<usize, Arc<Object>>>,
     events: Mutex<Vec<Event>>,
+    births: AtomicU64,
 }
 
 impl World {
@@ -137,16 +187,34 @@ impl World {
         self.objects.lock().unwrap().remove(&object)
     }
 
-    fn build(self: &Arc<Self>, object: usize, plan: Plan) -> Value {
+    fn content(self: &Arc<Self>, object: usize, plan: Plan) -> Content {
         self.act(plan.init);
-        self.log(Event::Born(object, current()));
-        Value {
-            world: self.clone(),
-            object,
-            thread: current(),
-            uses: Cell::new(0),
-            plan,
-            alive: ALIVE,
+        let born = 1 + self.births.fetch_add(1, SeqCst);
+        let event = if plan.destructor { Event::Born } else { Event::Made };
+        self.log(event(object, born, current()));
+        Content { object, born, uses: Cell::new(0), alive: ALIVE }
+    }
+
+    fn value(self: &Arc<Self>, object: usize, plan: Plan) -> Value {
+        let content = self.content(object, plan);
+        Value { content, world: self.clone(), thread: current(), plan }
+    }
+
+    fn object(self: &Arc<Self>, id: usize, plan: Plan) -> Object {
+        let world = self.clone();
+        match (plan.per_thread, plan.destructor) {
+            (false, true) => Object::Local(ThreadLocal::from_fn(Box::new(move || {
+                Own(world.value(id, plan), PhantomData)
+            }))),
+            (false, false) => Object::LocalPlain(ThreadLocal::from_fn(Box::new(move || {
+                Own(world.content(id, plan), PhantomData)
+            }))),
+            (true, true) => {
+                Object::Per(PerThread::from_fn(Box::new(move || world.value(id, plan))))
+            }
+            (true, false) => {
+                Object::PerPlain(PerThread::from_fn(Box::new(move || world.content(id, plan))))
+            }
         }
     }
 
@@ -164,18 +232,14 @@ impl World {
             Some(object) => object,
             None => return,
         };
-        let count = |value: &Value| {
-            assert_eq!(value.alive, ALIVE);
-            assert_eq!(value.object, id);
-            value.uses.set(value.uses.get() + 1);
-            value.uses.get()
-        };
         let used = catch_unwind(AssertUnwindSafe(|| match &*object {
-            Object::Local(local) => local.try_with(|value| count(&value.0)),
-            Object::Per(per) => per.try_with(count),
+            Object::Local(local) => local.try_with(|value| count(id, value)),
+            Object::LocalPlain(local) => local.try_with(|value| count(id, value)),
+            Object::Per(per) => per.try_with(|value| count(id, value)),
+            Object::PerPlain(per) => per.try_with(|value| count(id, value)),
         }));
         self.log(match used {
-            Ok(Ok(uses)) => Event::Used(id, uses),
+            Ok(Ok((born, uses))) => Event::Used(id, born, uses),
             Ok(Err(error)) => Event::Refused(id, error),
             Err(_) => Event::Panicked(id),
         });
@@ -184,35 +248,28 @@ impl World {
     fn run(self: &Arc<Self>, op: Op) {
         match op {
             Op::Make(id, plan) => {
-                let world = self.clone();
-                let build = move || world.build(id, plan);
-                let object = if plan.per_thread {
-                    Object::Per(PerThread::from_fn(Box::new(build)))
-                } else {
-                    let build = move || Own(build(), PhantomData);
-                    Object::Local(ThreadLocal::from_fn(Box::new(build)))
-                };
-                self.objects.lock().unwrap().insert(id, Arc::new(object));
+                let object = Arc::new(self.object(id, plan));
+                self.objects.lock().unwrap().insert(id, object);
             }
             Op::Drop(id) => drop(self.take(id)),
             Op::Use(id) => self.use_it(id),
             Op::Look(id) => {
                 if let Some(object) = self.get(id) {
                     let found = match &*object {
-                        Object::Local(local) => local.with_existing(|v| v.0.uses.get()),
-                        Object::Per(per) => per.with_existing(|v| v.uses.get()),
+                        Object::Local(local) => local.with_existing(look),
+                        Object::LocalPlain(local) => local.with_existing(look),
+                        Object::Per(per) => per.with_existing(look),
+                        Object::PerPlain(per) => per.with_existing(look),
                     };
                     self.log(Event::Found(id, found));
                 }
             }
             Op::Count(id) => {
-                if let Some(object) = self.get(id) {
-                    if let Object::Per(per) = &*object {
-                        let mut seen = 0;
-                        // The values are not `Sync`: `len` counts them.
-                        seen += per.len();
-                        self.log(Event::Counted(id, seen));
-                    }
+                // The values are not `Sync`: `len` counts them.
+                match self.get(id).as_deref() {
+                    Some(Object::Per(per)) => self.log(Event::Counted(id, per.len())),
+                    Some(Object::PerPlain(per)) => self.log(Event::Counted(id, per.len())),
+                    _ => {}
                 }
             }
             Op::Remove(id) | Op::Move(id) | Op::Drain(id) => {
@@ -222,19 +279,47 @@ impl World {
                 };
                 // Between operations nobody else has it.
                 let mut object = Arc::try_unwrap(object).unwrap_or_else(|_| unreachable!());
-                let (removed, drained) = match (&mut object, op) {
-                    (Object::Local(local), Op::Remove(_)) => (local.remove(), None),
-                    (Object::Per(per), Op::Drain(_)) => (None, Some(per.drain().collect())),
-                    _ => (None, None),
-                };
-                // A new place for it, and it is shared again, before what was in it is destroyed.
+                // What is in it is destroyed when it has a new place and is shared again.
+                let mut destroyed: Vec<Box<dyn HasContent>> = Vec::new();
+                match op {
+                    Op::Remove(_) => {
+                        destroyed.extend(match &mut object {
+                            Object::Local(local) => local.remove().map(boxed),
+                            Object::LocalPlain(local) => local.remove().map(boxed),
+                            Object::Per(per) => per.remove().map(boxed),
+                            Object::PerPlain(per) => per.remove().map(boxed),
+                        });
+                        let removed = destroyed.first().map(|value| value.content().born);
+                        self.log(Event::Removed(id, removed));
+                    }
+                    Op::Drain(_) => match &mut object {
+                        Object::Per(per) => destroyed.extend(per.drain().map(boxed)),
+                        Object::PerPlain(per) => destroyed.extend(per.drain().map(boxed)),
+                        _ => {}
+                    },
+                    _ => {}
+                }
                 self.objects.lock().unwrap().insert(id, Arc::new(object));
-                drop(removed);
-                drop::<Option<Vec<Value>>>(drained);
+                drop(destroyed);
             }
             Op::Reclaim => reclaim(),
         }
     }
+}
+
+fn count(id: usize, value: &impl HasContent) -> (u64, u32) {
+    let content = value.content();
+    assert_eq!((content.alive, content.object), (ALIVE, id));
+    content.uses.set(content.uses.get() + 1);
+    (content.born, content.uses.get())
+}
+
+fn look(value: &impl HasContent) -> (u64, u32) {
+    (value.content().born, value.content().uses.get())
+}
+
+fn boxed(value: impl HasContent + 'static) -> Box<dyn HasContent> {
+    Box::new(value)
 }
 
 struct Worker {
@@ -297,8 +382,8 @@ struct ModelThread {
 
 struct ModelObject {
     plan: Plan,
-    /// `PerThread`: values that no thread uses; the last one goes first.
-    spare: Vec<ModelValue>,
+    /// `PerThread`: values that ended threads have left, and that no thread has been seen to use since.
+    orphaned: Vec<ModelValue>,
     /// Who is using it; when it has been dropped meanwhile, the last of them destroys it.
     users: usize,
     listed: bool,
@@ -309,8 +394,13 @@ struct Model {
     objects: HashMap<usize, ModelObject>,
     threads: HashMap<usize, ModelThread>,
     events: Vec<Event>,
+    /// What the crate has done since the events were last compared: it says which values threads inherit.
+    happened: Vec<Event>,
     births: u64,
 }
+
+/// The largest number of threads at a time so far in this process, which is the largest number of values that a `PerThread` may have.
+static MOST_THREADS: AtomicUsize = AtomicUsize::new(0);
 
 /// The planned panic.
 struct Panicked;
@@ -336,8 +426,33 @@ impl Model {
 
     /// The destructor of a value: it never panics.
     fn die(&mut self, t: usize, value: ModelValue) {
-        self.events.push(Event::Died(value.object, t));
-        let _ = self.act(t, value.plan.drop);
+        if value.plan.destructor {
+            self.events.push(Event::Died(value.object, value.born, t));
+            let _ = self.act(t, value.plan.drop);
+        }
+    }
+
+    fn begin(&mut self, t: usize) {
+        self.threads.insert(t, ModelThread::default());
+        MOST_THREADS.fetch_max(self.threads.len(), SeqCst);
+    }
+
+    /// What the crate did next.
+    fn next(&self) -> Option<Event> {
+        self.happened.get(self.events.len()).copied()
+    }
+
+    /// The value of an ended thread becomes this one's, if it is one of the object's.
+    fn inherit(&mut self, t: usize, id: usize, born: u64) -> bool {
+        let orphaned = &mut self.objects.get_mut(&id).unwrap().orphaned;
+        match orphaned.iter().position(|value| value.born == born) {
+            Some(index) => {
+                let value = orphaned.remove(index);
+                self.thread(t).values.push(value);
+                true
+            }
+            None => false,
+        }
     }
 
     fn use_it(&mut self, t: usize, id: usize) {
@@ -349,7 +464,7 @@ impl Model {
             Ok(Ok(())) => {
                 let value = self.thread(t).values.iter_mut().find(|v| v.object == id).unwrap();
                 value.uses += 1;
-                Event::Used(id, value.uses)
+                Event::Used(id, value.born, value.uses)
             }
             Ok(Err(error)) => Event::Refused(id, error),
             Err(Panicked) => Event::Panicked(id),
@@ -379,29 +494,45 @@ impl Model {
         }
     }
 
+    /// The value that the thread has or, as the crate's next event says, has inherited.
+    fn settled_or_inherited(&mut self, t: usize, id: usize) -> Option<Result<(), AccessError>> {
+        let settled = self.settled(t, id);
+        match self.next() {
+            Some(Event::Used(object, born, _)) if settled.is_none() && object == id => {
+                self.inherit(t, id, born).then_some(Ok(()))
+            }
+            _ => settled,
+        }
+    }
+
     fn value(&mut self, t: usize, id: usize) -> Result<Result<(), AccessError>, Panicked> {
-        if let Some(settled) = self.settled(t, id) {
+        if let Some(settled) = self.settled_or_inherited(t, id) {
             return Ok(settled);
         }
         self.reclaim(t);
-        if let Some(settled) = self.settled(t, id) {
+        if let Some(settled) = self.settled_or_inherited(t, id) {
             return Ok(settled);
         }
-        let object = self.objects.get_mut(&id).unwrap();
-        let plan = object.plan;
-        if let Some(value) = object.spare.pop() {
-            self.thread(t).values.push(value);
-            return Ok(Ok(()));
-        }
+        let plan = self.objects[&id].plan;
         self.thread(t).initializing.push(id);
         let acted = self.act(t, plan.init);
         self.thread(t).initializing.retain(|&o| o != id);
         acted?;
-        self.events.push(Event::Born(id, t));
         self.births += 1;
         let born = self.births;
+        let event = if plan.destructor { Event::Born } else { Event::Made };
+        self.events.push(event(id, born, t));
         self.thread(t).values.push(ModelValue { object: id, plan, uses: 0, born });
+        if plan.per_thread {
+            assert!(self.count(id) <= MOST_THREADS.load(SeqCst), "too many values of {}", id);
+        }
         Ok(Ok(()))
+    }
+
+    /// The number of values of a `PerThread`.
+    fn count(&self, id: usize) -> usize {
+        let used = |t: &ModelThread| t.values.iter().any(|v| v.object == id) as usize;
+        self.objects[&id].orphaned.len() + self.threads.values().map(used).sum::<usize>()
     }
 
     fn drop_it(&mut self, t: usize, id: usize) {
@@ -416,7 +547,7 @@ impl Model {
 
     fn destroy(&mut self, t: usize, id: usize) {
         let mut object = self.objects.remove(&id).unwrap();
-        let mut here: Vec<ModelValue> = object.spare.drain(..).collect();
+        let mut here: Vec<ModelValue> = object.orphaned.drain(..).collect();
         for (&owner, thread) in &mut self.threads {
             thread.destroyed.retain(|&o| o != id);
             if let Some(index) = thread.values.iter().position(|v| v.object == id) {
@@ -446,7 +577,8 @@ impl Model {
     fn exit(&mut self, t: usize) {
         loop {
             let thread = self.thread(t);
-            if let Some(newest) = thread.values.iter().rposition(|v| !v.plan.per_thread) {
+            let ends = |v: &ModelValue| !v.plan.per_thread && v.plan.destructor;
+            if let Some(newest) = thread.values.iter().rposition(ends) {
                 let value = thread.values.remove(newest);
                 thread.destroyed.push(value.object);
                 self.die(t, value);
@@ -456,48 +588,56 @@ impl Model {
                 break;
             }
         }
-        // The objects' values are there to the end, and then wait for another thread.
-        while let Some(value) = self.thread(t).values.pop() {
-            self.objects.get_mut(&value.object).unwrap().spare.push(value);
+        // The other values are there to the end. Then those of objects are left to other threads.
+        for value in self.threads.remove(&t).unwrap().values {
+            if value.plan.per_thread {
+                self.objects.get_mut(&value.object).unwrap().orphaned.push(value);
+            }
         }
-        self.threads.remove(&t);
     }
 
     fn run(&mut self, t: usize, op: Op) {
         match op {
             Op::Make(id, plan) => {
-                let object = ModelObject { plan, spare: vec![], users: 0, listed: true };
+                let object = ModelObject { plan, orphaned: vec![], users: 0, listed: true };
                 self.objects.insert(id, object);
             }
             Op::Drop(id) => self.drop_it(t, id),
             Op::Use(id) => self.use_it(t, id),
             Op::Look(id) => {
                 if self.listed(id) {
-                    let found =
-                        self.thread(t).values.iter().find(|v| v.object == id).map(|v| v.uses);
+                    if let Some(Event::Found(_, Some((born, _)))) = self.next() {
+                        self.inherit(t, id, born);
+                    }
+                    let value = self.thread(t).values.iter().find(|v| v.object == id);
+                    let found = value.map(|v| (v.born, v.uses));
                     self.events.push(Event::Found(id, found));
                 }
             }
             Op::Count(id) => {
                 if self.listed(id) && self.objects[&id].plan.per_thread {
-                    let used = |t: &ModelThread| t.values.iter().any(|v| v.object == id) as usize;
-                    let used: usize = self.threads.values().map(used).sum();
-                    let count = self.objects[&id].spare.len() + used;
+                    let count = self.count(id);
                     self.events.push(Event::Counted(id, count));
                 }
             }
             Op::Remove(id) => {
-                if self.listed(id) && !self.objects[&id].plan.per_thread {
+                if self.listed(id) {
+                    if let Some(Event::Removed(_, Some(born))) = self.next() {
+                        self.inherit(t, id, born);
+                    }
                     let values = &mut self.thread(t).values;
-                    if let Some(index) = values.iter().position(|v| v.object == id) {
-                        let value = values.remove(index);
+                    let index = values.iter().position(|v| v.object == id);
+                    let value = index.map(|index| values.remove(index));
+                    self.events.push(Event::Removed(id, value.map(|v| v.born)));
+                    if let Some(value) = value {
                         self.die(t, value);
                     }
                 }
             }
             Op::Drain(id) => {
                 if self.listed(id) && self.objects[&id].plan.per_thread {
-                    let mut drained = std::mem::take(&mut self.objects.get_mut(&id).unwrap().spare);
+                    let mut drained =
+                        std::mem::take(&mut self.objects.get_mut(&id).unwrap().orphaned);
                     for thread in self.threads.values_mut() {
                         if let Some(index) = thread.values.iter().position(|v| v.object == id) {
                             drained.push(thread.values.remove(index));
@@ -519,7 +659,9 @@ impl Model {
 #[derive(Clone, Copy, Default)]
 pub struct Census {
     pub operations: u64,
+    /// With a destructor, and without.
     pub born: u64,
+    pub made: u64,
     pub died: u64,
     pub refused: u64,
     pub panicked: u64,
@@ -531,12 +673,13 @@ impl fmt::Display for Census {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} operations, {} threads, {} objects; values: {} born, {} destroyed; {} errors, {} panics",
+            "{} operations, {} threads, {} objects; values: {} with a destructor, {} destroyed, {} without one; {} errors, {} panics",
             self.operations,
             self.threads,
             self.objects,
             self.born,
             self.died,
+            self.made,
             self.refused,
             self.panicked
         )
@@ -553,7 +696,7 @@ fn plan(choices: &mut dyn Choices, next: usize, objects: usize) -> Plan {
         _ => Act::Nothing,
     };
     let (init, drop) = (act(1), act(0));
-    Plan { per_thread: choices.below(4) == 0, init, drop }
+    Plan { per_thread: choices.below(4) == 0, destructor: choices.below(3) > 0, init, drop }
 }
 
 /// One of the objects of late, whether it is still there or not.
@@ -590,8 +733,10 @@ pub fn run(choices: &mut dyn Choices, operations: u64, objects: usize) -> Census
     // Numbers of objects and threads are not used again.
     let mut next_object = 0;
     let mut next_thread = 0;
+    // To be called when the crate has done something, and before the model does the same.
+    let listen = |model: &mut Model| model.happened.append(&mut world.events.lock().unwrap());
     let expect = |model: &mut Model, what: &dyn fmt::Debug, census: &mut Census| {
-        let happened = std::mem::take(&mut *world.events.lock().unwrap());
+        let happened = std::mem::take(&mut model.happened);
         let expected = std::mem::take(&mut model.events);
         if happened != expected {
             panic!("{:?}\nexpected {:?}\nhappened {:?}", what, expected, happened);
@@ -599,6 +744,7 @@ pub fn run(choices: &mut dyn Choices, operations: u64, objects: usize) -> Census
         for event in happened {
             match event {
                 Event::Born(..) => census.born += 1,
+                Event::Made(..) => census.made += 1,
                 Event::Died(..) => census.died += 1,
                 Event::Refused(..) => census.refused += 1,
                 Event::Panicked(..) => census.panicked += 1,
@@ -609,7 +755,7 @@ pub fn run(choices: &mut dyn Choices, operations: u64, objects: usize) -> Census
     while census.operations < operations && !choices.is_over() {
         if workers.is_empty() || (workers.len() < THREADS && choices.below(8) == 0) {
             workers.push((next_thread, Worker::start(&world, next_thread)));
-            model.threads.insert(next_thread, ModelThread::default());
+            model.begin(next_thread);
             next_thread += 1;
             continue;
         }
@@ -617,6 +763,7 @@ pub fn run(choices: &mut dyn Choices, operations: u64, objects: usize) -> Census
         if choices.below(24) == 0 {
             let (id, worker) = workers.swap_remove(index);
             worker.end(id);
+            listen(&mut model);
             model.exit(id);
             expect(&mut model, &("the end of thread", id), &mut census);
             continue;
@@ -626,6 +773,7 @@ pub fn run(choices: &mut dyn Choices, operations: u64, objects: usize) -> Census
             .map(|_| operation(choices, &mut next_object, objects))
             .collect();
         worker.run(&ops);
+        listen(&mut model);
         ops.iter().for_each(|op| model.run(*id, *op));
         census.operations += ops.len() as u64;
         // Old objects go, so that there are a few dozen.
@@ -634,14 +782,16 @@ pub fn run(choices: &mut dyn Choices, operations: u64, objects: usize) -> Census
         let mut old: Vec<Op> = old.into_iter().map(Op::Drop).collect();
         old.sort_by_key(|op| format!("{:?}", op));
         worker.run(&old);
+        listen(&mut model);
         old.iter().for_each(|op| model.run(*id, *op));
         expect(&mut model, &("thread", id, ops), &mut census);
     }
     // The end: every thread, and then, on a last one, every object.
     let last = (next_thread, Worker::start(&world, next_thread));
-    model.threads.insert(next_thread, ModelThread::default());
+    model.begin(next_thread);
     for (id, worker) in workers {
         worker.end(id);
+        listen(&mut model);
         model.exit(id);
         expect(&mut model, &("the end of thread", id), &mut census);
     }
@@ -651,8 +801,10 @@ pub fn run(choices: &mut dyn Choices, operations: u64, objects: usize) -> Census
         .map(Op::Drop)
         .collect();
     last.1.run(&ops);
+    listen(&mut model);
     ops.iter().for_each(|op| model.run(last.0, *op));
     last.1.end(last.0);
+    listen(&mut model);
     model.exit(last.0);
     expect(&mut model, &"the end", &mut census);
     assert!(model.objects.is_empty());

@@ -46,6 +46,7 @@ fn random_programs_do_as_the_model() {
         };
         total.operations += census.operations;
         total.born += census.born;
+        total.made += census.made;
         total.died += census.died;
         total.refused += census.refused;
         total.panicked += census.panicked;
