@@ -1,5 +1,8 @@
-//! A value of a `PerThread` outlives its thread and is taken over by a later one: by one, and only when its thread is
-//! through with it.
+//! A value of a `PerThread` outlives its thread, and a later thread may inherit it: one thread, and only when the first has
+//! finished with it.
+//!
+//! Which thread inherits what is not promised while other threads come and go, as those of the other tests here do. What one thread
+//! after another inherits is in `tests/per_thread_inheritance.rs`.
 
 #![cfg(feature = "alloc")]
 
@@ -65,108 +68,31 @@ impl Helper {
 }
 
 #[test]
-fn threads_one_after_another_share_one_value() {
-    let made = AtomicUsize::new(0);
-    let object = PerThread::from_fn(|| {
-        made.fetch_add(1, SeqCst);
-        Cell::new(0)
-    });
-    for n in 0..50 {
-        thread::scope(|s| {
-            s.spawn(|| {
-                // As the thread before left it.
-                object.with(|v| assert_eq!(v.replace(v.get() + 1), n));
-                object.with(|v| assert_eq!(v.get(), n + 1));
-            })
-            .join()
-            .unwrap();
-        });
-    }
-    assert_eq!((made.load(SeqCst), object.len()), (1, 1));
-    assert_eq!(object.into_iter().map(Cell::into_inner).collect::<Vec<_>>(), [50]);
-}
-
-#[test]
-fn as_many_values_as_threads_at_once() {
-    const AT_ONCE: usize = 5;
-    let made = AtomicUsize::new(0);
-    let object = PerThread::from_fn(|| {
-        made.fetch_add(1, SeqCst);
-        Cell::new(0)
-    });
-    // Each wave is as large as the one before or larger; no wave makes more values than it lacks.
-    for at_once in [1, 3, 3, AT_ONCE, AT_ONCE, 2, AT_ONCE] {
-        let all_have_one = Barrier::new(at_once);
-        thread::scope(|s| {
-            let threads: Vec<_> = (0..at_once)
-                .map(|_| {
-                    s.spawn(|| {
-                        object.with(|v| v.set(v.get() + 1));
-                        all_have_one.wait();
-                    })
-                })
-                .collect();
-            threads.into_iter().for_each(|t| t.join().unwrap());
-        });
-        assert_eq!(made.load(SeqCst), object.len());
-        assert!(object.len() <= AT_ONCE);
-    }
-    assert_eq!(made.load(SeqCst), AT_ONCE);
-    let uses: usize = object.into_iter().map(Cell::into_inner).sum();
-    assert_eq!(uses, 1 + 3 + 3 + AT_ONCE + AT_ONCE + 2 + AT_ONCE);
-}
-
-/// Beyond the inline entries, and beyond what a thread gives up in one go; objects of both kinds, dropped in between.
-#[test]
-fn a_thread_leaves_all_it_has() {
-    const OBJECTS: usize = 300;
-    let others: Vec<_> = (0..OBJECTS).map(|_| ThreadLocal::new(|| Box::new(1))).collect();
-    let mut objects: Vec<_> = (0..OBJECTS).map(|_| PerThread::new(|| Cell::new(0))).collect();
-    for round in 0..6 {
-        thread::scope(|s| {
-            s.spawn(|| {
-                for (object, other) in objects.iter().zip(&others) {
-                    object.with(|v| v.set(v.get() + 1));
-                    other.with(|_| ());
-                }
-            })
-            .join()
-            .unwrap();
-        });
-        // Numbers of objects that are gone go to new ones.
-        if round == 2 {
-            for object in objects.iter_mut().step_by(3) {
-                *object = PerThread::new(|| Cell::new(3));
-            }
-        }
-    }
-    for object in objects {
-        assert_eq!(object.into_iter().map(Cell::into_inner).collect::<Vec<_>>(), [6]);
-    }
-}
-
-#[test]
-fn with_existing_takes_over_none() {
+fn with_existing_makes_none() {
     let object = PerThread::new(|| Cell::new(1));
+    object.prepare().unwrap();
     thread::scope(|s| {
         s.spawn(|| object.with(|v| v.set(2))).join().unwrap();
     });
-    assert_eq!(object.with_existing(Cell::get), None);
-    assert_eq!(object.with(Cell::get), 2);
-    assert_eq!(object.with_existing(Cell::get), Some(2));
+    assert_eq!((object.with_existing(Cell::get), object.len()), (None, 1));
+    // Inherited, or a new one.
+    let value = object.with(Cell::get);
+    assert!(value == 2 && object.len() == 1 || value == 1 && object.len() == 2);
+    assert_eq!(object.with_existing(Cell::get), Some(value));
 }
 
 #[test]
-fn a_removed_value_is_not_taken_over() {
+fn a_removed_value_is_not_inherited() {
     let mut object = PerThread::new(|| Cell::new(1));
     object.with(|v| v.set(2));
     assert_eq!(object.remove().map(Cell::into_inner), Some(2));
     thread::scope(|s| {
         s.spawn(|| assert_eq!(object.with(Cell::get), 1)).join().unwrap();
     });
-    // The main thread takes over what that thread left.
+    // That thread's value is left, and this thread inherits it or has another.
     object.with(|v| v.set(3));
-    assert_eq!((object.len(), object.into_iter().next().unwrap().get()), (1, 3));
+    assert!((1..=2).contains(&object.len()));
+    assert!(object.into_iter().map(Cell::into_inner).all(|v| v == 3 || v == 1));
 }
 
 /// While a thread has a value, also in the destructors at its end, nobody else gets it.
@@ -257,24 +183,7 @@ fn destructors_find_the_threads_own_value() {
     assert_eq!(*SEEN.lock().unwrap(), [7, 7]);
 }
 
-/// What the destructors at a thread's end make is left to later threads like the rest.
-#[test]
-fn a_value_that_a_destructor_makes_is_taken_over() {
-    static OBJECT: PerThread<Cell<u32>> = PerThread::new(|| Cell::new(0));
-    for n in 0..4 {
-        let last = ThreadLocal::from_fn(move || {
-            OnDrop(move || OBJECT.with(|v| assert_eq!(v.replace(n + 1), n)))
-        });
-        in_thread(move || {
-            last.with(|_| ());
-            // Dropped by another thread, or by this one's destructors: not here.
-            std::mem::forget(last);
-        });
-        assert_eq!(OBJECT.len(), 1);
-    }
-}
-
-/// Threads that come and go at random: what they count is all there, in no more values than threads at once.
+/// Threads that come and go at random: what they count is all there.
 #[test]
 fn nothing_is_lost_among_threads_that_come_and_go() {
     const LINES: usize = 4;
@@ -298,8 +207,6 @@ fn nothing_is_lost_among_threads_that_come_and_go() {
             .collect();
         lines.into_iter().map(|line| line.join().unwrap()).sum()
     });
-    // One for each line's thread of the moment.
-    assert!(object.len() <= LINES, "{}", object.len());
     assert_eq!(object.into_iter().map(Cell::into_inner).sum::<u64>(), counted);
 }
 

@@ -4,7 +4,7 @@
 
 mod common;
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::mem;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc::channel;
@@ -63,14 +63,15 @@ fn the_object_takes_all_values_with_it() {
     ended.into_iter().for_each(|(_, t)| t.join().unwrap());
 
     let object = Arc::try_unwrap(object).ok().unwrap();
-    let dropper = in_thread(move || {
-        object.with(|_| ()); // takes over one of the ended threads'
-        assert_eq!(object.len(), 2 * THREADS);
+    let (dropper, values) = in_thread(move || {
+        object.with(|_| ()); // inherited from one of the ended threads, or a new one
+        let values = object.len();
+        assert!((2 * THREADS..=2 * THREADS + 1).contains(&values), "{}", values);
         drop(object);
-        this_thread()
+        (this_thread(), values)
     });
     // Before the living threads end, or do anything.
-    assert_eq!(mem::take(&mut *dropped_by.lock().unwrap()), [dropper].repeat(2 * THREADS));
+    assert_eq!(mem::take(&mut *dropped_by.lock().unwrap()), [dropper].repeat(values));
     gone.wait();
     living.into_iter().for_each(|(_, t)| t.join().unwrap());
     assert!(dropped_by.lock().unwrap().is_empty());
@@ -168,20 +169,22 @@ fn a_static_keeps_its_values() {
     }
     let mut all = Vec::new();
     OBJECT.for_each(|v| all.extend_from_slice(&v.lock().unwrap()));
+    // In one value or in several.
+    all.sort_unstable();
     assert_eq!(all, [0, 1, 2]);
 }
 
 /// Unlike a `ThreadLocal`, it has no "destroyed" state in a thread: it works to the end.
 #[test]
 fn the_object_works_in_every_destructor() {
-    static OBJECT: PerThread<Cell<u32>> = PerThread::new(|| Cell::new(0));
+    static OBJECT: PerThread<AtomicUsize> = PerThread::new(|| AtomicUsize::new(0));
     static ERRORS: AtomicUsize = AtomicUsize::new(0);
     static USES: AtomicUsize = AtomicUsize::new(0);
     struct Use;
     impl Drop for Use {
         fn drop(&mut self) {
-            match OBJECT.try_with(|v| v.set(v.get() + 1)) {
-                Ok(()) => USES.fetch_add(1, SeqCst),
+            match OBJECT.try_with(|v| v.fetch_add(1, SeqCst)) {
+                Ok(_) => USES.fetch_add(1, SeqCst),
                 Err(_) => ERRORS.fetch_add(1, SeqCst),
             };
         }
@@ -198,11 +201,8 @@ fn the_object_works_in_every_destructor() {
         });
     }
     assert_eq!((ERRORS.load(SeqCst), USES.load(SeqCst)), (0, 4));
-    // The next thread takes over the value in which they counted. On Windows std's destructors run after the system has called
-    // the crate for the last time in a thread: what they take over there, it keeps.
-    if cfg!(not(windows)) {
-        assert_eq!(in_thread(|| OBJECT.with(Cell::get)), 4);
-    }
+    // In whichever values.
+    assert_eq!(OBJECT.iter().map(|v| v.load(SeqCst)).sum::<usize>(), 4);
 }
 
 /// Objects that are dropped while the threads that used them end.

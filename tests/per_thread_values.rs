@@ -19,6 +19,10 @@ use common::{in_thread, Entry, Log};
 use os_thread_local::per_thread::{Drain, IntoIter, Iter, IterMut};
 use os_thread_local::{AccessError, PerThread};
 
+fn address<T>(value: &T) -> usize {
+    value as *const T as usize
+}
+
 /// Uses the object in so many threads at once.
 fn use_in_threads<T: Send, F: Fn() -> T + Sync>(object: &PerThread<T, F>, threads: usize) {
     let all = Barrier::new(threads);
@@ -236,21 +240,27 @@ fn a_leaked_iterator_is_sound() {
 fn remove_takes_this_threads_value() {
     let log = Log::new();
     let mut object = numbered(&log, 3);
-    object.with(|_| ()); // takes over one
+    object.with(|_| ()); // inherited, or a fourth
+    let others = object.len() - 1;
     let ours = object.remove().unwrap();
-    assert_eq!((object.len(), log.take()), (2, vec![]));
+    assert_eq!((object.len(), log.take()), (others, vec![]));
+    assert!((2..=3).contains(&others), "{}", others);
     assert!(object.remove().is_none());
     drop(ours);
     assert_eq!(log.take().len(), 1);
     // In the middle of the list, among others of this thread.
+    let before = object.len();
     let others: Vec<_> = (0..40).map(|_| PerThread::new(|| Cell::new(1))).collect();
     others[..20].iter().for_each(|o| o.with(|v| v.set(2)));
     object.with(|_| ());
     others[20..].iter().for_each(|o| o.with(|v| v.set(2)));
     assert!(object.remove().is_some());
     assert!(others.iter().all(|o| o.with_existing(Cell::get) == Some(2)));
+    let left = object.len();
+    assert!(left == before || left == before - 1, "{} {}", left, before);
+    log.take();
     drop(object);
-    assert_eq!(log.take().len(), 2);
+    assert_eq!(log.take().len(), left);
 }
 
 #[test]
@@ -307,19 +317,24 @@ fn for_each_holds_no_lock() {
         });
         object.len()
     };
-    let mut steps = 0;
+    // The values that were there are visited, those that are made meanwhile perhaps, and none twice.
+    let before: HashSet<usize> = object.iter().map(address).collect();
+    assert_eq!(before.len(), 3);
+    let mut visited = HashSet::new();
     object.for_each(|v| {
         *v.lock().unwrap() += 1;
         assert!(busy() >= 3);
-        steps += 1;
+        assert!(visited.insert(address(v)));
     });
-    assert_eq!(steps, 3);
+    assert!(visited.is_superset(&before));
+    let before: HashSet<usize> = object.iter().map(address).collect();
+    visited.clear();
     for value in &object {
         *value.lock().unwrap() += 1;
         assert!(busy() >= 3);
-        steps += 1;
+        assert!(visited.insert(address(value)));
     }
-    assert_eq!(steps, 6);
+    assert!(visited.is_superset(&before));
 }
 
 /// Others come, go, take over and make values all the time.
@@ -377,12 +392,13 @@ fn with_or_and_with_or_try_make_values_their_way() {
     assert_eq!((object.with_or(|| 2, |v| *v), object.with(|v| *v)), (1, 1));
     assert_eq!(in_thread(move || object.with_or(|| 3, |v| *v)), 3);
 
-    // What a thread left behind comes first.
+    // What a thread left behind is inherited, or this thread's value is made in this way.
     let object = PerThread::new(|| Cell::new(0));
     thread::scope(|s| {
         s.spawn(|| object.with_or(|| Cell::new(5), |_| ())).join().unwrap();
     });
-    assert_eq!(object.with_or(|| Cell::new(6), Cell::get), 5);
+    let value = object.with_or(|| Cell::new(6), Cell::get);
+    assert!(value == 5 && object.len() == 1 || value == 6 && object.len() == 2);
 }
 
 #[test]
