@@ -1,7 +1,7 @@
 //! What `std::thread::LocalKey` has for `Cell` and `RefCell`, with the same meaning.
 
-use crate::thread_local::{panic_access, ThreadLocal};
 use crate::per_thread::PerThread;
+use crate::thread_local::{panic_access, ThreadLocal};
 use core::cell::{Cell, RefCell};
 
 /// Sets a cell without running its initializer: a thread that has no value yet gets one made of `value`.

@@ -35,11 +35,11 @@ mod thread_local;
 
 pub use crate::error::AccessError;
 #[cfg(feature = "alloc")]
-pub use crate::thread_local::{reclaim, ThreadLocal};
-#[cfg(feature = "alloc")]
 pub use crate::per_thread::PerThread;
 #[cfg(feature = "alloc")]
 pub use crate::storage::direct_read;
 #[cfg(any(os_thread_local_backend = "custom", doc))]
 #[cfg_attr(docsrs, doc(cfg(feature = "custom")))]
 pub use crate::sys::custom;
+#[cfg(feature = "alloc")]
+pub use crate::thread_local::{reclaim, ThreadLocal};

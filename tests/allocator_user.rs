@@ -12,10 +12,11 @@ use std::thread;
 struct Counting;
 
 static HERE: ThreadLocal<Cell<usize>> = ThreadLocal::new(|| Cell::new(0));
-/// The same with something to destroy.
-static DROPS: ThreadLocal<Dropped> = ThreadLocal::new(|| Dropped(Cell::new(0)));
+/// The same with something to destroy; so large that its memory is the global allocator's, which is called once more when the
+/// value is gone.
+static DROPS: ThreadLocal<Dropped> = ThreadLocal::new(|| Dropped(Cell::new(0), [0; 64]));
 
-struct Dropped(Cell<usize>);
+struct Dropped(Cell<usize>, #[allow(dead_code)] [usize; 64]);
 
 impl Drop for Dropped {
     fn drop(&mut self) {

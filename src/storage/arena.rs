@@ -17,6 +17,9 @@ const CLASSES: usize = (mem::size_of::<super::value::Block>() + 128 + GRAIN - 1)
 const INLINE: usize = if SMALL { 0 } else { 256 };
 const FIRST_CHUNK: usize = 512;
 const LARGEST_CHUNK: usize = 32 * 1024;
+/// All chunks together: what a thread keeps at the most when the objects it used are gone. Further values come from the global
+/// allocator.
+const MOST: usize = 128 * 1024;
 
 /// The size class of a block, if the arena takes it. On bare metal it takes none: there memory counts more than time.
 pub(crate) const fn class_of(layout: Layout) -> Option<usize> {
@@ -32,8 +35,9 @@ pub(crate) struct Arena {
     /// What is left of the newest chunk.
     start: Cell<*mut u8>,
     left: Cell<usize>,
-    /// The newest chunk that was allocated.
+    /// The newest chunk that was allocated, and the size of all of them.
     chunk: Cell<Option<NonNull<Chunk>>>,
+    total: Cell<usize>,
     /// By class: blocks that were freed.
     free: [Cell<Option<NonNull<Free>>>; if SMALL { 0 } else { CLASSES }],
     inline: Inline,
@@ -62,6 +66,7 @@ impl Arena {
             start: Cell::new(ptr::null_mut()),
             left: Cell::new(0),
             chunk: Cell::new(None),
+            total: Cell::new(0),
             free: [Self::NONE; if SMALL { 0 } else { CLASSES }],
             inline: Inline(UnsafeCell::new([MaybeUninit::uninit(); INLINE])),
         }
@@ -74,6 +79,7 @@ impl Arena {
     pub(crate) unsafe fn reset(&self) {
         self.start.set(self.inline.0.get().cast());
         self.left.set(INLINE);
+        self.total.set(0);
         self.free.iter().for_each(|list| list.set(None));
         // The global allocator may use this arena again: each chunk is out of the list when it is freed.
         while let Some(chunk) = self.chunk.get() {
@@ -86,7 +92,7 @@ impl Arena {
         }
     }
 
-    /// By the owning thread.
+    /// A block, or `None` if the arena has reached its size, or there is no memory for another chunk. By the owning thread.
     #[inline]
     pub(crate) fn allocate(&self, class: usize) -> Option<NonNull<u8>> {
         let list = self.free.get(class)?;
@@ -113,6 +119,9 @@ impl Arena {
         // SAFETY: chunks are alive until `reset`.
         let last = self.chunk.get().map(|chunk| unsafe { chunk.as_ref().size });
         let size = last.map_or(FIRST_CHUNK, |size| (size * 2).min(LARGEST_CHUNK));
+        if self.total.get() + size > MOST {
+            return None;
+        }
         // SAFETY: not zero-sized; a power of two, far below the limit.
         let memory =
             NonNull::new(unsafe { alloc(Layout::from_size_align_unchecked(size, GRAIN)) })?;
@@ -120,6 +129,7 @@ impl Arena {
         // SAFETY: fresh memory, larger than the header.
         unsafe { chunk.as_ptr().write(Chunk { older: self.chunk.get(), size }) };
         self.chunk.set(Some(chunk));
+        self.total.set(self.total.get() + size);
         self.start.set(memory.as_ptr().wrapping_add(mem::size_of::<Chunk>()));
         self.left.set(size - mem::size_of::<Chunk>());
         Some(())

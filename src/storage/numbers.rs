@@ -89,7 +89,9 @@ impl Mask {
     #[inline]
     pub(crate) fn add(&self, token: usize) {
         let mask = self.0.load(Relaxed);
-        if mask != token && !(mask & SEVERAL != 0 && mask & bit(super::record::stripe_of(token)) != 0) {
+        if mask != token
+            && !(mask & SEVERAL != 0 && mask & bit(super::record::stripe_of(token)) != 0)
+        {
             self.add_first(token);
         }
     }
@@ -197,7 +199,9 @@ impl Bucket {
 
     /// Allocates: not under a lock.
     pub(crate) fn allocate(bucket: usize) -> Option<Bucket> {
-        if bucket >= BUCKETS || number_at(bucket, bucket_len(bucket) - 1) as usize > super::packed::MAX_NUMBER {
+        if bucket >= BUCKETS
+            || number_at(bucket, bucket_len(bucket) - 1) as usize > super::packed::MAX_NUMBER
+        {
             return None;
         }
         // SAFETY: not zero-sized.

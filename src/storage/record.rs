@@ -101,10 +101,7 @@ pub(crate) struct Entries {
 /// On hosted targets the alignment leaves the low bits of an address for the stripe (`Record::token`), and keeps the records of
 /// two threads off each other's cache lines.
 #[repr(C)]
-#[cfg_attr(
-    all(not(target_os = "none"), not(os_thread_local_backend = "single")),
-    repr(align(128))
-)]
+#[cfg_attr(all(not(target_os = "none"), not(os_thread_local_backend = "single")), repr(align(128)))]
 pub(crate) struct Record {
     pub(crate) entries: Entries,
     /// See `token`.
@@ -321,12 +318,12 @@ impl Locked<'_> {
         for entry in entries {
             if let State::Value(block) = entry.state() {
                 // SAFETY: under the lock a block that is in an entry is alive.
-                let vtable = unsafe { block.as_ref().vtable };
-                if vtable.owner == Owner::Object {
+                let header = unsafe { block.as_ref() };
+                if header.vtable.owner == Owner::Object {
                     stayed = true;
                     continue;
                 }
-                if !vtable.is_in_arena() {
+                if !header.in_arena {
                     free(block);
                 }
             }
@@ -608,10 +605,9 @@ impl Record {
             return Ok(None);
         }
         // Doubling, so that numbers handed out one after another cost a constant time each.
-        let len = (number as usize + 1)
-            .checked_next_power_of_two()
-            .ok_or(AccessError::OutOfMemory)?
-            - INLINE;
+        let len =
+            (number as usize + 1).checked_next_power_of_two().ok_or(AccessError::OutOfMemory)?
+                - INLINE;
         let layout = table_layout(len).ok_or(AccessError::OutOfMemory)?;
         // SAFETY: the layout is not zero-sized: `number` is beyond the inline entries.
         let table = unsafe { alloc_zeroed(layout) }.cast::<Entry>();

@@ -153,9 +153,9 @@ impl Root {
     pub(crate) fn reads_right(&self) -> bool {
         match self.offset {
             // SAFETY: the offset was found for this key.
-            Some(offset) if direct::POSSIBLE => {
-                unsafe { direct::read(offset) == sys::get(self.key) }
-            }
+            Some(offset) if direct::POSSIBLE => unsafe {
+                direct::read(offset) == sys::get(self.key)
+            },
             _ => true,
         }
     }

@@ -53,8 +53,7 @@ unsafe impl Send for Pool {}
 const MOST_BARE: usize = 4;
 
 impl Pool {
-    const EMPTY: Pool =
-        Pool { holding: None, bare: None, bare_count: 0, population: [0; STRIPES] };
+    const EMPTY: Pool = Pool { holding: None, bare: None, bare_count: 0, population: [0; STRIPES] };
 
     /// A record for a new thread: one with values if there is one.
     pub(crate) fn pop(&mut self) -> Option<NonNull<Record>> {

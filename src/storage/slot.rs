@@ -52,7 +52,11 @@ fn lookup(word: &SlotWord) -> Result<NonNull<Block>, Option<NonNull<Entries>>> {
 fn lookup_in_table(word: usize) -> (*mut Block, Option<NonNull<Entries>>) {
     let number = word & LOWER;
     if number >= INDIRECT {
-        return if direct::POSSIBLE { (lookup_indirect(word), None) } else { (ptr::null_mut(), None) };
+        return if direct::POSSIBLE {
+            (lookup_indirect(word), None)
+        } else {
+            (ptr::null_mut(), None)
+        };
     }
     // SAFETY: as in `lookup`; what stands in the root slot is alive, and it is this thread's.
     unsafe {

@@ -5,7 +5,9 @@ use super::packed::SlotWord;
 use super::record::{self, Entries, Entry, ExitList, Record, State, NO_NUMBER};
 use super::root::{self, Root};
 use super::shared;
-use super::value::{self, Block, BlockState, Chain, Memory, OwnedBlock, Owner, ValueVTable, Values};
+use super::value::{
+    self, Block, BlockState, Chain, Memory, OwnedBlock, Owner, ValueVTable, Values,
+};
 use super::SMALL;
 use crate::sys::{self, Hooks};
 use crate::AccessError;
@@ -376,7 +378,8 @@ unsafe fn publish(
         return;
     }
     current.has_thread_owned.set(true);
-    if !vtable.is_in_arena() {
+    // SAFETY: the block is alive.
+    if unsafe { !block.as_ref().in_arena } {
         current.has_blocks_elsewhere.set(true);
     }
     if vtable.needs_drop() {
@@ -474,11 +477,11 @@ unsafe fn detach_others(number: u32, current: Option<Current>) -> Chain {
             };
             // SAFETY: a block in an entry is alive, and it was taken out under this hold of the lock. Invariant 3.
             unsafe {
-                let vtable = block.as_ref().vtable;
-                match vtable.owner {
+                let header = block.as_ref();
+                match header.vtable.owner {
                     // The object's own list leads to it.
                     Owner::Object => {}
-                    Owner::Thread if vtable.needs_drop() || vtable.is_in_arena() => {
+                    Owner::Thread if header.vtable.needs_drop() || header.in_arena => {
                         record.push_orphan(block)
                     }
                     Owner::Thread => chain.push(block),

@@ -23,7 +23,7 @@ pub(crate) enum Owner {
 pub(crate) struct ValueVTable {
     layout: Layout,
     drop: Option<unsafe fn(NonNull<Block>)>,
-    /// The size class of the arena that holds the block, or `None`: the global allocator does.
+    /// The size class of the arena that takes such blocks, if it does.
     class: Option<usize>,
     pub(crate) owner: Owner,
 }
@@ -46,10 +46,6 @@ impl ValueVTable {
     pub(crate) fn needs_drop(&self) -> bool {
         self.drop.is_some()
     }
-
-    pub(crate) fn is_in_arena(&self) -> bool {
-        self.class.is_some()
-    }
 }
 
 unsafe fn drop_value<T>(block: NonNull<Block>) {
@@ -71,6 +67,8 @@ pub(crate) struct Block {
     /// The object's slot number.
     pub(crate) number: Cell<u32>,
     pub(crate) state: Cell<BlockState>,
+    /// The arena of its thread holds the block; otherwise the global allocator does.
+    pub(crate) in_arena: bool,
 }
 
 // Headers are left whole when user code unwinds; values answer for themselves, by the traits of their objects.
@@ -108,8 +106,9 @@ pub(crate) fn allocate(
     number: u32,
     arena: &Arena,
 ) -> Option<NonNull<Block>> {
-    let block = match vtable.class {
-        Some(class) => arena.allocate(class)?,
+    let from_arena = vtable.class.and_then(|class| arena.allocate(class));
+    let block = match from_arena {
+        Some(block) => block,
         // SAFETY: the layout is not zero-sized: there is a header.
         None => NonNull::new(unsafe { alloc(vtable.layout) })?,
     }
@@ -121,6 +120,7 @@ pub(crate) fn allocate(
         next_handed: Cell::new(None),
         number: Cell::new(number),
         state: Cell::new(BlockState::Reachable),
+        in_arena: from_arena.is_some(),
     };
     // SAFETY: fresh memory that begins with a `Block`.
     unsafe { block.as_ptr().write(header) };
@@ -133,13 +133,13 @@ pub(crate) fn allocate(
 /// The block is in no entry and in no list, and the caller gives it up.
 pub(crate) unsafe fn free(block: NonNull<Block>, arena: Option<&Arena>) {
     // SAFETY: the block is alive.
-    let vtable = unsafe { block.as_ref().vtable };
+    let (vtable, in_arena) = unsafe { (block.as_ref().vtable, block.as_ref().in_arena) };
     match (vtable.class, arena) {
         // SAFETY: allocated there, with that class.
-        (Some(class), Some(arena)) => unsafe { arena.free(block.cast(), class) },
-        (Some(_), None) => debug_assert!(false, "an arena's block without its arena"),
+        (Some(class), Some(arena)) if in_arena => unsafe { arena.free(block.cast(), class) },
+        _ if in_arena => debug_assert!(false, "an arena's block without its arena"),
         // SAFETY: allocated with that layout.
-        (None, _) => unsafe { dealloc(block.as_ptr().cast(), vtable.layout) },
+        _ => unsafe { dealloc(block.as_ptr().cast(), vtable.layout) },
     }
 }
 

@@ -80,7 +80,7 @@ fn the_main_thread_reads_the_same_both_ways() {
 
 #[cfg(all(unix, not(miri)))]
 mod posix {
-use super::*;
+    use super::*;
 
     extern "C" {
         fn pthread_create(
