@@ -19,7 +19,7 @@
 //! # Ok::<(), os_thread_local::AccessError>(())
 //! ```
 
-use crate::sys;
+use crate::sys::{self, Keys, System};
 use crate::AccessError;
 use core::ffi::c_void;
 use core::fmt;
@@ -105,7 +105,7 @@ impl Key {
     }
 
     fn create(destructor: Option<Destructor>) -> Result<Self, AccessError> {
-        let key = sys::create(destructor).ok_or(AccessError::OutOfKeys)?;
+        let key = System::create(destructor).ok_or(AccessError::OutOfKeys)?;
         Ok(Key { key })
     }
 
@@ -119,7 +119,7 @@ impl Key {
     #[inline]
     pub fn get(&self) -> *mut c_void {
         // SAFETY: the key lives as long as `self`.
-        unsafe { sys::get(self.key) }
+        unsafe { System::get(self.key) }
     }
 
     /// Sets the calling thread's value. The one it replaces is not destroyed.
@@ -139,7 +139,7 @@ impl Key {
     #[allow(clippy::not_unsafe_ptr_arg_deref)] // stored, not read; destructors: see `with_destructor`
     pub fn set(&self, value: *mut c_void) -> Result<(), AccessError> {
         // SAFETY: the key lives as long as `self`; the values are the destructor's provider's business.
-        if unsafe { sys::set(self.key, value) } {
+        if unsafe { System::set(self.key, value) } {
             Ok(())
         } else {
             Err(AccessError::OutOfMemory)
@@ -150,7 +150,7 @@ impl Key {
 impl Drop for Key {
     fn drop(&mut self) {
         // SAFETY: the key lives as long as `self`, and ends with it.
-        unsafe { sys::delete(self.key) }
+        unsafe { System::delete(self.key) }
     }
 }
 
@@ -231,7 +231,7 @@ impl StaticKey {
         match self.key.load(Ordering::Acquire) {
             NOT_CREATED => ptr::null_mut(),
             // SAFETY: created before it was stored, and never deleted.
-            key => unsafe { sys::get(sys::from_bits(key)) },
+            key => unsafe { System::get(System::from_bits(key)) },
         }
     }
 
@@ -257,7 +257,7 @@ impl StaticKey {
             key => key,
         };
         // SAFETY: created, and never deleted; the values are the destructor's provider's business.
-        if unsafe { sys::set(sys::from_bits(key), value) } {
+        if unsafe { System::set(System::from_bits(key), value) } {
             Ok(())
         } else {
             Err(AccessError::OutOfMemory)
@@ -270,7 +270,7 @@ impl StaticKey {
     fn create(&self) -> Result<usize, AccessError> {
         #[cfg(os_thread_local_backend = "custom")]
         let _turn = CREATION.lock();
-        let key = match sys::create(self.destructor) {
+        let key = match System::create(self.destructor) {
             Some(key) => key,
             // The winner of a race may have taken the last one.
             None => match self.key.load(Ordering::Acquire) {
@@ -278,12 +278,12 @@ impl StaticKey {
                 key => return Ok(key),
             },
         };
-        let bits = sys::to_bits(key);
+        let bits = System::to_bits(key);
         match self.key.compare_exchange(NOT_CREATED, bits, Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => Ok(bits),
             Err(winner) => {
                 // SAFETY: created above, and nobody has seen it.
-                unsafe { sys::delete(key) };
+                unsafe { System::delete(key) };
                 Ok(winner)
             }
         }

@@ -34,12 +34,15 @@ mod storage;
 mod thread_local;
 
 pub use crate::error::AccessError;
+#[cfg(os_thread_local_count)]
+#[doc(hidden)]
+pub use crate::lock::count::of_this_thread as shared_operations;
 #[cfg(feature = "alloc")]
 pub use crate::per_thread::PerThread;
 #[cfg(feature = "alloc")]
 pub use crate::storage::direct_read;
 #[cfg(any(os_thread_local_backend = "custom", doc))]
 #[cfg_attr(docsrs, doc(cfg(feature = "custom")))]
-pub use crate::sys::custom;
+pub use crate::sys::key::custom;
 #[cfg(feature = "alloc")]
 pub use crate::thread_local::{reclaim, ThreadLocal};

@@ -1,6 +1,6 @@
 //! The lock that everything shared stands under, and the guard against interrupt handlers.
 
-use crate::sys;
+use crate::sys::{System, Threads};
 use core::ops::{Deref, DerefMut};
 use crossbeam_utils::{Backoff, CachePadded};
 use spin::mutex::{SpinMutex, SpinMutexGuard};
@@ -11,7 +11,7 @@ struct Yield;
 
 impl RelaxStrategy for Yield {
     fn relax() {
-        sys::yield_now();
+        System::yield_now();
     }
 }
 

@@ -4,14 +4,14 @@
 
 use super::record::Entries;
 use crate::lock::InterruptGuard;
-use crate::sys::{self, direct};
+use crate::sys::{direct, Destructor, Key, Keys, System, Threads};
 use crate::AccessError;
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicIsize, AtomicUsize, Ordering::*};
 
 #[derive(Clone, Copy)]
 pub(crate) struct Root {
-    pub(crate) key: sys::Key,
+    pub(crate) key: Key,
     /// Where the slot is, from the thread pointer, if that is known (`sys::direct`).
     offset: Option<isize>,
 }
@@ -35,7 +35,7 @@ pub(crate) fn get() -> Option<Root> {
         NO_OFFSET => None,
         offset => Some(offset),
     };
-    Some(Root { key: sys::from_bits(KEY.load(Relaxed)), offset })
+    Some(Root { key: System::from_bits(KEY.load(Relaxed)), offset })
 }
 
 /// The root, created by the first call. Threads may race here: the first to publish its key wins, the others delete theirs. So
@@ -44,7 +44,7 @@ pub(crate) fn get() -> Option<Root> {
 /// # Errors
 /// Creation can fail: every key of the process is taken. A later call tries again.
 #[inline]
-pub(crate) fn get_or_create(destructor: sys::Destructor) -> Result<Root, AccessError> {
+pub(crate) fn get_or_create(destructor: Destructor) -> Result<Root, AccessError> {
     match get() {
         Some(root) => Ok(root),
         None => create_first(destructor),
@@ -52,7 +52,7 @@ pub(crate) fn get_or_create(destructor: sys::Destructor) -> Result<Root, AccessE
 }
 
 #[cold]
-fn create_first(destructor: sys::Destructor) -> Result<Root, AccessError> {
+fn create_first(destructor: Destructor) -> Result<Root, AccessError> {
     /// How many keys are tried for one that can be read directly.
     const KEYS: u32 = 4;
     match create(destructor, KEYS) {
@@ -63,14 +63,14 @@ fn create_first(destructor: sys::Destructor) -> Result<Root, AccessError> {
 }
 
 fn publish(root: Root) -> Root {
-    let process = sys::process_id();
+    let process = System::process_id();
     loop {
         // An interrupt handler must not wait here for the task that it interrupted.
         let _interrupts = InterruptGuard::new();
         let turn = match STATE.compare_exchange(0, process, Acquire, Acquire) {
             Err(READY) => {
                 // SAFETY: no other thread has seen this key, and its value is null.
-                unsafe { sys::discard_root(root.key) };
+                unsafe { System::discard_root(root.key) };
                 return get().unwrap_or(root);
             }
             Err(state) if state == process => false,
@@ -79,17 +79,17 @@ fn publish(root: Root) -> Root {
             Ok(_) => true,
         };
         if turn {
-            KEY.store(sys::to_bits(root.key), Relaxed);
+            KEY.store(System::to_bits(root.key), Relaxed);
             OFFSET.store(root.offset.unwrap_or(NO_OFFSET), Relaxed);
             STATE.store(READY, Release);
             return root;
         }
-        sys::yield_now();
+        System::yield_now();
     }
 }
 
-fn create(destructor: sys::Destructor, keys: u32) -> Option<Root> {
-    let key = sys::create_root(destructor)?;
+fn create(destructor: Destructor, keys: u32) -> Option<Root> {
+    let key = System::create_root(destructor)?;
     let root = match direct::find(key) {
         // One that an object can hold.
         Ok(offset) if offset == extended(offset as usize) => Root { key, offset: Some(offset) },
@@ -101,7 +101,7 @@ fn create(destructor: sys::Destructor, keys: u32) -> Option<Root> {
                     None => (Root { key, offset: None }, other.key),
                 };
                 // SAFETY: no other thread has seen this key, and its value is null.
-                unsafe { sys::discard_root(spare) };
+                unsafe { System::discard_root(spare) };
                 used
             }
             None => Root { key, offset: None },
@@ -125,8 +125,8 @@ impl Root {
         match self.offset {
             // `read` extends the sign.
             Some(offset) => Locator::Read(offset as usize & LOWER),
-            None if direct::POSSIBLE => Locator::ReadIndirect(sys::to_bits(self.key)),
-            None => Locator::Read(sys::to_bits(self.key)),
+            None if direct::POSSIBLE => Locator::ReadIndirect(System::to_bits(self.key)),
+            None => Locator::Read(System::to_bits(self.key)),
         }
     }
 
@@ -134,7 +134,7 @@ impl Root {
     #[inline]
     pub(crate) fn load(&self) -> Option<NonNull<Entries>> {
         // SAFETY: the key is live: it is never deleted.
-        NonNull::new(unsafe { sys::get(self.key) }.cast())
+        NonNull::new(unsafe { System::get(self.key) }.cast())
     }
 
     /// `false` if the system has no memory for the value; never if the slot has one.
@@ -145,7 +145,7 @@ impl Root {
     pub(crate) unsafe fn store(&self, entries: Option<NonNull<Entries>>) -> bool {
         let value = entries.map_or(ptr::null_mut(), |entries| entries.as_ptr().cast());
         // SAFETY: the key is live, and its destructor accepts both.
-        unsafe { sys::set(self.key, value) }
+        unsafe { System::set(self.key, value) }
     }
 
     /// Whether a direct read gives what stands in the slot.
@@ -154,7 +154,7 @@ impl Root {
         match self.offset {
             // SAFETY: the offset was found for this key.
             Some(offset) if direct::POSSIBLE => unsafe {
-                direct::read(offset) == sys::get(self.key)
+                direct::read(offset) == System::get(self.key)
             },
             _ => true,
         }
@@ -210,5 +210,5 @@ pub(crate) unsafe fn read(locator: usize) -> Option<NonNull<Entries>> {
 #[inline(always)]
 pub(crate) unsafe fn read_indirect(locator: usize) -> Option<NonNull<Entries>> {
     // SAFETY: the locator is the live root key, which is never deleted.
-    NonNull::new(unsafe { sys::get(sys::from_bits(locator)) }.cast())
+    NonNull::new(unsafe { System::get(System::from_bits(locator)) }.cast())
 }

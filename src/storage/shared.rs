@@ -7,7 +7,7 @@ use super::numbers::Numbers;
 use super::record::{Record, Stripe};
 use super::STRIPES;
 use crate::lock::{Guard, Lock};
-use crate::sys;
+use crate::sys::{System, Threads};
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicUsize, Ordering::*};
 
@@ -113,7 +113,7 @@ const MENDING: usize = !(usize::MAX >> 1);
 
 /// How many forks are under way, and one more until the fork handlers are installed: while it is not 0, this may be a child whose
 /// locks were not released yet. A child is forked by a thread that has counted its fork here.
-static FORKS: AtomicUsize = AtomicUsize::new(if sys::HAS_FORK { 1 } else { 0 });
+static FORKS: AtomicUsize = AtomicUsize::new(if System::HAS_FORK { 1 } else { 0 });
 /// The fork handlers are installed.
 static FORK_HANDLERS: AtomicUsize = AtomicUsize::new(0);
 
@@ -121,19 +121,19 @@ static FORK_HANDLERS: AtomicUsize = AtomicUsize::new(0);
 /// can hold one.
 #[inline]
 fn check_process() {
-    if sys::HAS_FORK && FORKS.load(Relaxed) != 0 {
+    if System::HAS_FORK && FORKS.load(Relaxed) != 0 {
         check_process_slow();
     }
 }
 
 #[cold]
 fn check_process_slow() {
-    let current = sys::process_id();
+    let current = System::process_id();
     loop {
         match PROCESS.load(Acquire) {
             process if process == current => return,
             // Another thread of this process releases the locks.
-            process if process == current | MENDING => sys::yield_now(),
+            process if process == current | MENDING => System::yield_now(),
             0 => {
                 let _ = PROCESS.compare_exchange(0, current, AcqRel, Relaxed);
             }
@@ -177,7 +177,7 @@ pub(crate) unsafe extern "C" fn after_fork_in_child() {
 pub(crate) fn install_fork_handlers(install: impl FnOnce() -> bool) {
     // The handlers find the process known.
     check_process();
-    if install() && sys::HAS_FORK {
+    if install() && System::HAS_FORK {
         FORK_HANDLERS.store(1, Relaxed);
         FORKS.fetch_sub(1, Relaxed);
     }

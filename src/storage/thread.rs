@@ -9,7 +9,7 @@ use super::value::{
     self, Block, BlockState, Chain, Memory, OwnedBlock, Owner, ValueVTable, Values,
 };
 use super::SMALL;
-use crate::sys::{self, Hooks};
+use crate::sys::{Hooks, Keys, System, Threads};
 use crate::AccessError;
 use core::cell::Cell;
 use core::ffi::c_void;
@@ -96,7 +96,7 @@ fn new_record(root: Root, exit_list: ExitList) -> Result<Current, AccessError> {
 fn install_hooks(root: Root) -> Result<(), AccessError> {
     let _mark = Mark::put(root)?;
     if !HOOKED.swap(true, Relaxed) {
-        shared::install_fork_handlers(|| sys::install_hooks(&HOOKS));
+        shared::install_fork_handlers(|| System::install_hooks(&HOOKS));
     }
     Ok(())
 }
@@ -385,7 +385,7 @@ unsafe fn publish(
     if vtable.needs_drop() {
         if current.exit_list.get() == ExitList::NotRegistered {
             current.exit_list.set(ExitList::Registered);
-            sys::at_thread_exit(&HOOKS);
+            System::at_thread_exit(&HOOKS);
         }
         // SAFETY: a block with a destructor, in no list, which leaves the list before it is freed.
         unsafe { current.link_newest(block) };
@@ -730,7 +730,7 @@ unsafe extern "system" fn on_key_destructor(value: *mut c_void) {
         Some(root) => root,
         None => return,
     };
-    if sys::other_threads_were_killed() {
+    if System::other_threads_were_killed() {
         // SAFETY: this is the only thread that is left.
         unsafe { shared::release_abandoned_locks() };
     }
@@ -745,7 +745,7 @@ unsafe extern "system" fn on_key_destructor(value: *mut c_void) {
     let round = record.rounds.get() + 1;
     record.rounds.set(round);
     let found = destroy_values(record);
-    if sys::DESTRUCTOR_REPEATS && stays(record.exit_list.get(), round, found) {
+    if System::DESTRUCTOR_REPEATS && stays(record.exit_list.get(), round, found) {
         return;
     }
     // If it could not be put back, a destructor may have made a new record, which ends in its own time.
@@ -755,7 +755,8 @@ unsafe extern "system" fn on_key_destructor(value: *mut c_void) {
         // SAFETY: a sentinel.
         unsafe { root.store(Some(record::under_construction())) };
     }
-    let early = sys::DESTRUCTOR_REPEATS && record.exit_list.get() == ExitList::HasRun && round == 2;
+    let early =
+        System::DESTRUCTOR_REPEATS && record.exit_list.get() == ExitList::HasRun && round == 2;
     // SAFETY: it has no values with a destructor any more, and the root slot does not hold it.
     unsafe { end(pointer) };
     if ours {
@@ -773,7 +774,7 @@ fn stays(exit_list: ExitList, round: u32, found: bool) -> bool {
         // The record was there before the first round: this is it, or the second.
         ExitList::HasRun => round == 1 || (found && round <= LAST_TO_STAY),
         // The thread's exit list has run before the record was made.
-        ExitList::Registered if sys::has_exit_list() => false,
+        ExitList::Registered if System::has_exit_list() => false,
         ExitList::TooLate => false,
         // Without an exit list the round is not known.
         ExitList::Registered => found && round <= LAST_TO_STAY,

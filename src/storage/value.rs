@@ -1,6 +1,7 @@
 //! A value block: one value, and the header through which it is found and destroyed.
 
 use super::arena::{self, Arena};
+use crate::lock::count;
 use alloc::alloc::{alloc, dealloc};
 use core::alloc::Layout;
 use core::cell::Cell;
@@ -278,6 +279,7 @@ impl Values {
         loop {
             // SAFETY: the block is alive, and no other thread has it yet.
             unsafe { block.as_ref().older.set(NonNull::new(first)) };
+            count::shared_write();
             match self.0.compare_exchange_weak(
                 first,
                 block.as_ptr(),

@@ -15,18 +15,18 @@
 //! What is found holds for every thread: the distance is a constant that the C library was compiled with, for all threads
 //! and for a forked child.
 
-use super::Key;
+use super::{Key, Keys, System};
 use core::ffi::c_void;
 use core::mem;
 use core::ops::Range;
 use core::ptr;
 
 /// Whether the value of a key may be found at some distance from the thread pointer.
-pub(crate) const POSSIBLE: bool = !matches!(place::LAYOUT, Layout::Unknown);
+pub(crate) const POSSIBLE: bool = !matches!(LAYOUT, TlsLayout::Unknown);
 
 /// How a C library may keep the values of keys.
 #[allow(dead_code)] // a target has one
-enum Layout {
+enum TlsLayout {
     /// In the thread's control block (`struct pthread`), in the array `specific_1stblock` of `{ count, value }`, which
     /// has room for the first 32 keys. The window is what is searched for it: the array has not been elsewhere in any glibc
     /// from 2.17 to 2.41, and each of them has memory of its control block there.
@@ -62,10 +62,10 @@ pub(crate) fn find(key: Key) -> Result<isize, Refusal> {
         }
         fn set(&self, value: *mut c_void) -> bool {
             // SAFETY: the key is live. Its destructor sees none of the values: this thread does not end meanwhile.
-            unsafe { super::set(self.0, value) }
+            unsafe { System::set(self.0, value) }
         }
     }
-    find_in(&Here(key), &place::LAYOUT, super::to_bits(key))
+    find_in(&Here(key), &LAYOUT, System::to_bits(key))
 }
 
 /// The word at a distance from the thread pointer.
@@ -74,8 +74,8 @@ pub(crate) fn find(key: Key) -> Result<isize, Refusal> {
 /// `find` returned the offset for a key that has not been deleted.
 #[inline(always)]
 pub(crate) unsafe fn read(offset: isize) -> *mut c_void {
-    // SAFETY: as the caller promises.
-    unsafe { place::read(offset) }
+    // SAFETY: the offset leads to a word of the thread's own control block, or of its array of values.
+    unsafe { load(offset) }
 }
 
 /// A thread's control block and the value of a key in it; the tests have others.
@@ -88,12 +88,12 @@ const WORD: isize = mem::size_of::<usize>() as isize;
 /// The longest window, in words.
 const LONGEST: usize = 256;
 
-fn find_in(block: &impl Block, layout: &Layout, key: usize) -> Result<isize, Refusal> {
+fn find_in(block: &impl Block, layout: &TlsLayout, key: usize) -> Result<isize, Refusal> {
     match layout {
-        Layout::Glibc { window } => {
+        TlsLayout::Glibc { window } => {
             let offset = one_that_follows(block, window.clone())?;
             // The count is written with the value.
-            if !block.set(mark(VALUES[0])) {
+            if !block.set(probe_value(VALUES[0])) {
                 return Err(Refusal::NoMemory);
             }
             let count = block.word(offset - WORD) as usize;
@@ -104,21 +104,21 @@ fn find_in(block: &impl Block, layout: &Layout, key: usize) -> Result<isize, Ref
                 Err(Refusal::UsedBefore)
             }
         }
-        Layout::Apple => {
+        TlsLayout::Apple => {
             let offset = isize::try_from(key)
                 .ok()
                 .and_then(|key| key.checked_mul(WORD))
                 .ok_or(Refusal::NotFound)?;
             one_that_follows(block, offset..offset + WORD)
         }
-        Layout::Unknown => Err(Refusal::UnknownSystem),
+        TlsLayout::Unknown => Err(Refusal::UnknownSystem),
     }
 }
 
 /// Values that nothing else in a control block takes on one after the other. They are never dereferenced.
 const VALUES: [usize; 5] = [usize::MAX / 3, usize::MAX / 5, usize::MAX / 17, 1, usize::MAX / 257];
 
-fn mark(value: usize) -> *mut c_void {
+fn probe_value(value: usize) -> *mut c_void {
     ptr::null_mut::<u8>().wrapping_add(value).cast()
 }
 
@@ -138,7 +138,7 @@ fn one_that_follows(block: &impl Block, window: Range<isize>) -> Result<isize, R
 
     let mut follows = [true; LONGEST];
     for value in VALUES {
-        for value in [mark(value), ptr::null_mut()] {
+        for value in [probe_value(value), ptr::null_mut()] {
             if !block.set(value) {
                 // Nothing to be done if this fails too: what stands there is a value that was set.
                 let _ = clear(block);
@@ -156,10 +156,43 @@ fn one_that_follows(block: &impl Block, window: Range<isize>) -> Result<isize, R
     }
 }
 
-// One `place` per system: its layout, and the read. The assembly blocks are `pure` and `readonly`: two reads with nothing between them may
-// become one, but a read is not moved over a call, which may have set the value or, in a program that switches stacks, returned on
-// another thread.
+// What a system has no entry for below is unknown; an item goes before an import by `*`.
+#[allow(unused_imports)]
+use self::unknown::*;
 
+#[allow(dead_code)]
+mod unknown {
+    pub(super) const LAYOUT: super::TlsLayout = super::TlsLayout::Unknown;
+
+    pub(super) unsafe fn load(_: isize) -> *mut super::c_void {
+        unreachable!("`find` never returned an offset")
+    }
+}
+
+/// A system: its layout, and the instructions that load a word at an offset from the thread pointer.
+///
+/// The assembly is `pure` and `readonly`: two loads with nothing between them may become one, but a load is not moved over a call, which
+/// may have set the value or, in a program that switches stacks, returned on another thread.
+#[allow(unused_macros)] // on systems that are unknown
+macro_rules! system {
+    ($layout:expr, |$value:ident, $offset:ident| $($assembly:tt)*) => {
+        const LAYOUT: TlsLayout = $layout;
+
+        /// # Safety
+        /// The offset leads to a word that the thread owns.
+        #[inline(always)]
+        unsafe fn load($offset: isize) -> *mut c_void {
+            let $value;
+            // SAFETY: a load from the thread's own memory.
+            unsafe {
+                core::arch::asm!($($assembly)*, options(pure, readonly, nostack, preserves_flags));
+            }
+            $value
+        }
+    };
+}
+
+// The control block is above the thread pointer; in all of them it is larger than 2,000 bytes.
 #[cfg(all(
     feature = "direct-read",
     os_thread_local_backend = "pthread",
@@ -169,28 +202,10 @@ fn one_that_follows(block: &impl Block, window: Range<isize>) -> Result<isize, R
     target_arch = "x86_64",
     target_pointer_width = "64"
 ))]
-mod place {
-    use super::{c_void, Layout};
+system!(TlsLayout::Glibc { window: 0..1536 }, |value, offset|
+    "mov {value}, fs:[{offset}]", value = lateout(reg) value, offset = in(reg) offset);
 
-    /// The control block is above the thread pointer; in all of them it is larger than 2,000 bytes.
-    pub(super) const LAYOUT: Layout = Layout::Glibc { window: 0..1536 };
-
-    #[inline(always)]
-    pub(super) unsafe fn read(offset: isize) -> *mut c_void {
-        let value;
-        // SAFETY: a load from the thread's own control block.
-        unsafe {
-            core::arch::asm!(
-                "mov {value}, fs:[{offset}]",
-                value = lateout(reg) value,
-                offset = in(reg) offset,
-                options(pure, readonly, nostack, preserves_flags),
-            );
-        }
-        value
-    }
-}
-
+// As on x86_64, with words half as long.
 #[cfg(all(
     feature = "direct-read",
     os_thread_local_backend = "pthread",
@@ -199,28 +214,10 @@ mod place {
     target_env = "gnu",
     target_arch = "x86"
 ))]
-mod place {
-    use super::{c_void, Layout};
+system!(TlsLayout::Glibc { window: 0..768 }, |value, offset|
+    "mov {value}, gs:[{offset}]", value = lateout(reg) value, offset = in(reg) offset);
 
-    /// As on x86_64, with words half as long.
-    pub(super) const LAYOUT: Layout = Layout::Glibc { window: 0..768 };
-
-    #[inline(always)]
-    pub(super) unsafe fn read(offset: isize) -> *mut c_void {
-        let value;
-        // SAFETY: a load from the thread's own control block.
-        unsafe {
-            core::arch::asm!(
-                "mov {value}, gs:[{offset}]",
-                value = lateout(reg) value,
-                offset = in(reg) offset,
-                options(pure, readonly, nostack, preserves_flags),
-            );
-        }
-        value
-    }
-}
-
+// The control block ends at the thread pointer; in all of them it is at least 1,776 bytes long.
 #[cfg(all(
     feature = "direct-read",
     os_thread_local_backend = "pthread",
@@ -230,30 +227,12 @@ mod place {
     target_arch = "aarch64",
     target_pointer_width = "64"
 ))]
-mod place {
-    use super::{c_void, Layout};
+system!(TlsLayout::Glibc { window: -1760..-768 }, |value, offset|
+    "mrs {thread}, tpidr_el0",
+    "ldr {value}, [{thread}, {offset}]",
+    thread = out(reg) _, value = lateout(reg) value, offset = in(reg) offset);
 
-    /// The control block ends at the thread pointer; in all of them it is at least 1,776 bytes long.
-    pub(super) const LAYOUT: Layout = Layout::Glibc { window: -1760..-768 };
-
-    #[inline(always)]
-    pub(super) unsafe fn read(offset: isize) -> *mut c_void {
-        let value;
-        // SAFETY: a load from the thread's own control block.
-        unsafe {
-            core::arch::asm!(
-                "mrs {thread}, tpidr_el0",
-                "ldr {value}, [{thread}, {offset}]",
-                thread = out(reg) _,
-                value = lateout(reg) value,
-                offset = in(reg) offset,
-                options(pure, readonly, nostack, preserves_flags),
-            );
-        }
-        value
-    }
-}
-
+// The control block ends 32 bytes below the thread pointer; in all of them it is at least 1,776 bytes long.
 #[cfg(all(
     feature = "direct-read",
     os_thread_local_backend = "pthread",
@@ -262,29 +241,10 @@ mod place {
     target_env = "gnu",
     target_arch = "riscv64"
 ))]
-mod place {
-    use super::{c_void, Layout};
-
-    /// The control block ends 32 bytes below the thread pointer; in all of them it is at least 1,776 bytes long.
-    pub(super) const LAYOUT: Layout = Layout::Glibc { window: -1760..-768 };
-
-    #[inline(always)]
-    pub(super) unsafe fn read(offset: isize) -> *mut c_void {
-        let value;
-        // SAFETY: a load from the thread's own control block.
-        unsafe {
-            core::arch::asm!(
-                "add {address}, tp, {offset}",
-                "ld {value}, 0({address})",
-                address = out(reg) _,
-                value = lateout(reg) value,
-                offset = in(reg) offset,
-                options(pure, readonly, nostack, preserves_flags),
-            );
-        }
-        value
-    }
-}
+system!(TlsLayout::Glibc { window: -1760..-768 }, |value, offset|
+    "add {address}, tp, {offset}",
+    "ld {value}, 0({address})",
+    address = out(reg) _, value = lateout(reg) value, offset = in(reg) offset);
 
 #[cfg(all(
     feature = "direct-read",
@@ -293,27 +253,10 @@ mod place {
     target_vendor = "apple",
     target_arch = "x86_64"
 ))]
-mod place {
-    use super::{c_void, Layout};
+system!(TlsLayout::Apple, |value, offset|
+    "mov {value}, gs:[{offset}]", value = lateout(reg) value, offset = in(reg) offset);
 
-    pub(super) const LAYOUT: Layout = Layout::Apple;
-
-    #[inline(always)]
-    pub(super) unsafe fn read(offset: isize) -> *mut c_void {
-        let value;
-        // SAFETY: a load from the thread's own array of values.
-        unsafe {
-            core::arch::asm!(
-                "mov {value}, gs:[{offset}]",
-                value = lateout(reg) value,
-                offset = in(reg) offset,
-                options(pure, readonly, nostack, preserves_flags),
-            );
-        }
-        value
-    }
-}
-
+// Older systems keep the processor's number in the low bits.
 #[cfg(all(
     feature = "direct-read",
     os_thread_local_backend = "pthread",
@@ -322,61 +265,11 @@ mod place {
     target_arch = "aarch64",
     target_pointer_width = "64"
 ))]
-mod place {
-    use super::{c_void, Layout};
-
-    pub(super) const LAYOUT: Layout = Layout::Apple;
-
-    #[inline(always)]
-    pub(super) unsafe fn read(offset: isize) -> *mut c_void {
-        let value;
-        // SAFETY: a load from the thread's own array of values. Older systems keep the processor's number in the low bits.
-        unsafe {
-            core::arch::asm!(
-                "mrs {thread}, tpidrro_el0",
-                "and {thread}, {thread}, #0xfffffffffffffff8",
-                "ldr {value}, [{thread}, {offset}]",
-                thread = out(reg) _,
-                value = lateout(reg) value,
-                offset = in(reg) offset,
-                options(pure, readonly, nostack, preserves_flags),
-            );
-        }
-        value
-    }
-}
-
-// The systems above, negated: a `place` that is missing or there twice does not compile.
-#[cfg(not(all(
-    feature = "direct-read",
-    os_thread_local_backend = "pthread",
-    not(miri),
-    any(
-        all(
-            target_os = "linux",
-            target_env = "gnu",
-            any(
-                all(target_arch = "x86_64", target_pointer_width = "64"),
-                all(target_arch = "aarch64", target_pointer_width = "64"),
-                target_arch = "x86",
-                target_arch = "riscv64",
-            )
-        ),
-        all(
-            target_vendor = "apple",
-            any(target_arch = "x86_64", all(target_arch = "aarch64", target_pointer_width = "64"))
-        ),
-    )
-)))]
-mod place {
-    use super::{c_void, Layout};
-
-    pub(super) const LAYOUT: Layout = Layout::Unknown;
-
-    pub(super) unsafe fn read(_: isize) -> *mut c_void {
-        unreachable!("`find` never returned an offset")
-    }
-}
+system!(TlsLayout::Apple, |value, offset|
+    "mrs {thread}, tpidrro_el0",
+    "and {thread}, {thread}, #0xfffffffffffffff8",
+    "ldr {value}, [{thread}, {offset}]",
+    thread = out(reg) _, value = lateout(reg) value, offset = in(reg) offset);
 
 #[cfg(all(test, feature = "std"))]
 mod tests {
@@ -385,7 +278,7 @@ mod tests {
     use std::vec::Vec;
 
     const WORDS: usize = 64;
-    const WINDOW: Layout = Layout::Glibc { window: -16 * WORD..(WORDS as isize - 16) * WORD };
+    const WINDOW: TlsLayout = TlsLayout::Glibc { window: -16 * WORD..(WORDS as isize - 16) * WORD };
 
     /// A control block: which of its words take on what is set, and what else is wrong with it.
     struct Fake {
@@ -402,7 +295,7 @@ mod tests {
     impl Fake {
         fn new(follow: &[usize]) -> Fake {
             Fake {
-                words: (0..WORDS).map(|index| Cell::new(mark(index * 8))).collect(),
+                words: (0..WORDS).map(|index| Cell::new(probe_value(index * 8))).collect(),
                 follow: follow.to_vec(),
                 stuck: false,
                 count: 1,
@@ -422,7 +315,7 @@ mod tests {
                 None => return false,
             }
             for &index in &self.follow {
-                self.words[index - 1].set(mark(self.count));
+                self.words[index - 1].set(probe_value(self.count));
                 if !(self.stuck && value.is_null()) {
                     self.words[index].set(value);
                 }
@@ -470,21 +363,21 @@ mod tests {
 
     #[test]
     fn refused_on_an_unknown_system() {
-        assert_eq!(find_in(&Fake::new(&[20]), &Layout::Unknown, 0), Err(Refusal::UnknownSystem));
+        assert_eq!(find_in(&Fake::new(&[20]), &TlsLayout::Unknown, 0), Err(Refusal::UnknownSystem));
     }
 
     #[test]
     fn in_an_array_it_is_the_word_of_the_key_or_none() {
         let fake = Fake::new(&[20]);
-        assert_eq!(find_in(&fake, &Layout::Apple, 4), Ok(4 * WORD));
-        assert_eq!(find_in(&fake, &Layout::Apple, 5), Err(Refusal::NotFound));
-        assert_eq!(find_in(&fake, &Layout::Apple, usize::MAX), Err(Refusal::NotFound));
+        assert_eq!(find_in(&fake, &TlsLayout::Apple, 4), Ok(4 * WORD));
+        assert_eq!(find_in(&fake, &TlsLayout::Apple, 5), Err(Refusal::NotFound));
+        assert_eq!(find_in(&fake, &TlsLayout::Apple, usize::MAX), Err(Refusal::NotFound));
     }
 
     /// The real thing, with a key that this test makes: whatever was found, it reads what the call reads.
     #[test]
     fn a_found_offset_reads_what_the_call_reads() {
-        let key = super::super::create(None).unwrap();
+        let key = System::create(None).unwrap();
         let found = find(key);
         assert!(POSSIBLE || found == Err(Refusal::UnknownSystem));
         if let Ok(offset) = found {
@@ -492,8 +385,8 @@ mod tests {
                 for value in VALUES {
                     // SAFETY: the key is live until the end of the test.
                     unsafe {
-                        assert!(super::super::set(key, mark(value)));
-                        assert_eq!(read(offset), super::super::get(key));
+                        assert!(System::set(key, probe_value(value)));
+                        assert_eq!(read(offset), System::get(key));
                     }
                 }
             };
@@ -507,6 +400,6 @@ mod tests {
             });
         }
         // SAFETY: nobody uses it any more.
-        unsafe { super::super::delete(key) };
+        unsafe { System::delete(key) };
     }
 }

@@ -1,5 +1,5 @@
 //! Every binding in `src/sys`, compared with the libc crate's or windows-sys's for the target: the sources themselves are
-//! included, and each has a child module (`pthread.rs`, `posix_hooks.rs`, `fls.rs` here) that sees its private items.
+//! included, and each has a child module (`pthread.rs`, `posix.rs`, `fls.rs`, `windows.rs` here) that sees its private items.
 //!
 //! Compiling this crate is the test. It compares what a call is made of: the number of arguments, and for each and for the
 //! result whether it is a pointer, a function pointer (and of what signature) or an integer, of what size and signedness.

@@ -1,4 +1,4 @@
-//! Child of `src/sys/pthread.rs`.
+//! Child of `src/sys/key/pthread.rs`.
 
 use crate::same_function;
 
@@ -16,5 +16,3 @@ same_function!(super::pthread_key_delete, libc::pthread_key_delete, "C", (_));
 same_function!(super::pthread_getspecific, libc::pthread_getspecific, "C", (_));
 #[cfg(not(feature = "without-pthread_setspecific"))]
 same_function!(super::pthread_setspecific, libc::pthread_setspecific, "C", (_, _));
-#[cfg(not(feature = "without-sched_yield"))]
-same_function!(super::sched_yield, libc::sched_yield, "C", ());

@@ -3,7 +3,7 @@
 use super::super::record::Entries;
 use super::super::root::{self, Locator};
 use super::on_key_destructor;
-use crate::sys::{self, direct};
+use crate::sys::{direct, Keys, System};
 use crate::ThreadLocal;
 use core::ffi::c_void;
 use core::ptr::{self, NonNull};
@@ -22,7 +22,7 @@ fn both_ways() -> (Option<NonNull<Entries>>, Option<NonNull<Entries>>) {
             Locator::Read(locator) => root::read(locator),
             Locator::ReadIndirect(locator) => root::read_indirect(locator),
         };
-        (fast, root::read_indirect(sys::to_bits(root.key)))
+        (fast, root::read_indirect(System::to_bits(root.key)))
     }
 }
 

@@ -1,4 +1,4 @@
-//! Child of `src/sys/posix_hooks.rs`. What a system does not use of it is compared as well, if the libc crate has it; but
+//! Child of `src/sys/thread/posix/mod.rs`. What a system does not use of it is compared as well, if the libc crate has it; but
 //! for numbers and structures, which are only right where they are used.
 
 use super::{loader, process, HAS_LOADER};
@@ -16,12 +16,10 @@ same_function!(process::atexit, libc::atexit, "C", (_));
 #[cfg(not(feature = "without-pthread_atfork"))]
 same_function!(process::pthread_atfork, libc::pthread_atfork, "C", (_, _, _));
 
-// `pthread_t` is an integer to us, and a pointer to some systems.
-#[cfg(not(any(feature = "without-pthread_self", target_os = "nuttx")))] // an int there, and not used
-const _: () = assert!(crate::abi::same_word(
-    crate::abi::of(process::pthread_self as unsafe extern "C" fn() -> _).result,
-    crate::abi::of(libc::pthread_self as unsafe extern "C" fn() -> _).result,
-));
+#[cfg(not(feature = "without-getpid"))]
+same_function!(process::getpid, libc::getpid, "C", ());
+#[cfg(not(feature = "without-sched_yield"))]
+same_function!(super::sched_yield, libc::sched_yield, "C", ());
 
 #[cfg(not(feature = "without-Dl_info"))]
 const _: () = {

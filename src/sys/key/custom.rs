@@ -121,8 +121,10 @@
 //! Targets need atomic compare-and-swap for pointers: not `thumbv6m-none-eabi`, nor RISC-V without `a`.
 
 use super::Destructor;
-#[cfg(feature = "alloc")]
-use super::Hooks;
+#[cfg(os_thread_local_backend = "custom")]
+use super::Keys;
+#[cfg(os_thread_local_backend = "custom")]
+use crate::sys::{System, Threads};
 use core::ffi::c_void;
 use core::mem;
 use core::ptr;
@@ -208,21 +210,23 @@ pub unsafe fn task_exit() {
     /// As POSIX's PTHREAD_DESTRUCTOR_ITERATIONS.
     const ROUNDS: usize = 4;
     for _ in 0..ROUNDS {
-        // SAFETY: null is what a task without a value has.
-        let value = unsafe {
-            let value = _os_thread_local_0_2_set_backend_macro_get();
-            if value.is_null() {
-                return;
-            }
-            _os_thread_local_0_2_set_backend_macro_set(ptr::null_mut());
-            value
-        };
+        // SAFETY: `get` has no preconditions.
+        let value = unsafe { _os_thread_local_0_2_set_backend_macro_get() };
+        if value.is_null() {
+            return;
+        }
         // The value was set with the key, and the key after the destructor was stored: relaxed would do.
         let destructor = DESTRUCTOR.load(Ordering::Acquire);
-        // SAFETY: `create` stored it from this very type.
+        // SAFETY: `hand_out` stored it from this very type.
         let destructor = unsafe { mem::transmute::<*mut c_void, Option<Destructor>>(destructor) };
+        if OWNER.load(Ordering::Relaxed) != OF_ROOT {
+            // The root's destructor does it itself when the values are destroyed: a backend that refuses the pointer which is put back
+            // would lose them.
+            // SAFETY: null is what a task without a value has.
+            unsafe { _os_thread_local_0_2_set_backend_macro_set(ptr::null_mut()) };
+        }
         match destructor {
-            // SAFETY: the task's value, which it does not hold any more, on the task that ends.
+            // SAFETY: the task's value, on the task that ends.
             Some(destructor) => unsafe { destructor(value) },
             None => return,
         }
@@ -243,7 +247,7 @@ unsafe extern "C" fn os_thread_local_0_2_task_exit() {
 
 /// There is one pointer per task, hence one key.
 #[derive(Clone, Copy)]
-pub(crate) struct Key;
+pub(crate) struct OnlyKey;
 
 /// Whether the key was handed out, and for what. It is not handed out again after `delete`: a new key must be null in every task.
 static OWNER: AtomicU8 = AtomicU8::new(UNOWNED);
@@ -251,88 +255,75 @@ const UNOWNED: u8 = 0;
 const OF_KEY: u8 = 1;
 const OF_ROOT: u8 = 2;
 
-/// The key's destructor, null if it has none. Stored before anybody has the key.
+/// The key's destructor, null if it has none. Stored before any task has the key.
 static DESTRUCTOR: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
 
-/// `task_exit` would, but there is one key: no other destructor could still want the record after one round.
-#[cfg(feature = "alloc")]
-pub(crate) const DESTRUCTOR_REPEATS: bool = false;
-
-#[cfg(feature = "alloc")]
-pub(crate) fn other_threads_were_killed() -> bool {
-    false
-}
-
-#[inline(always)]
-pub(crate) fn to_bits(_: Key) -> usize {
-    0
-}
-
-#[inline(always)]
-pub(crate) fn from_bits(_: usize) -> Key {
-    Key
-}
-
-pub(crate) fn create(destructor: Option<Destructor>) -> Option<Key> {
-    if OWNER.compare_exchange(UNOWNED, OF_KEY, Ordering::Relaxed, Ordering::Relaxed).is_err() {
-        return None;
-    }
-    Some(hand_out(destructor))
-}
-
-/// The root's key. Tasks may race to create it: all of them get it.
-#[cfg(feature = "alloc")]
-pub(crate) fn create_root(destructor: Destructor) -> Option<Key> {
-    match OWNER.compare_exchange(UNOWNED, OF_ROOT, Ordering::Relaxed, Ordering::Relaxed) {
-        Ok(_) | Err(OF_ROOT) => Some(hand_out(Some(destructor))),
-        Err(_) => None,
-    }
-}
-
-/// # Safety
-/// As for `create_root`, whose key all tasks have.
-#[cfg(feature = "alloc")]
-pub(crate) unsafe fn discard_root(_: Key) {}
-
-fn hand_out(destructor: Option<Destructor>) -> Key {
+fn hand_out(destructor: Option<Destructor>) -> OnlyKey {
     let destructor = destructor.map_or(ptr::null_mut(), |destructor| destructor as *mut c_void);
     DESTRUCTOR.store(destructor, Ordering::Release);
-    Key
+    OnlyKey
 }
 
-/// # Safety
-/// `create` returned the key.
-#[inline(always)]
-pub(crate) unsafe fn get(_: Key) -> *mut c_void {
-    // SAFETY: a `Backend`'s; it has no preconditions.
-    unsafe { _os_thread_local_0_2_set_backend_macro_get() }
+#[cfg(os_thread_local_backend = "custom")]
+impl Keys for System {
+    type Key = OnlyKey;
+
+    /// `task_exit` would, but there is one key: no other destructor could still want the record after one round.
+    #[cfg(feature = "alloc")]
+    const DESTRUCTOR_REPEATS: bool = false;
+
+    #[inline(always)]
+    fn to_bits(_: OnlyKey) -> usize {
+        0
+    }
+
+    #[inline(always)]
+    fn from_bits(_: usize) -> OnlyKey {
+        OnlyKey
+    }
+
+    fn create(destructor: Option<Destructor>) -> Option<OnlyKey> {
+        match OWNER.compare_exchange(UNOWNED, OF_KEY, Ordering::Relaxed, Ordering::Relaxed) {
+            Ok(_) => Some(hand_out(destructor)),
+            Err(_) => None,
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn get(_: OnlyKey) -> *mut c_void {
+        // SAFETY: a `Backend`'s; it has no preconditions.
+        unsafe { _os_thread_local_0_2_set_backend_macro_get() }
+    }
+
+    unsafe fn set(_: OnlyKey, value: *mut c_void) -> bool {
+        // SAFETY: this is the crate's one use of the pointer.
+        unsafe { _os_thread_local_0_2_set_backend_macro_set(value) }
+    }
+
+    unsafe fn delete(_: OnlyKey) {
+        // What tasks have set is still there when they end, and the key's owner no longer is.
+        DESTRUCTOR.store(ptr::null_mut(), Ordering::Release);
+    }
+
+    /// Tasks may race to create it: all of them get it.
+    #[cfg(feature = "alloc")]
+    fn create_root(destructor: Destructor) -> Option<OnlyKey> {
+        match OWNER.compare_exchange(UNOWNED, OF_ROOT, Ordering::Relaxed, Ordering::Relaxed) {
+            Ok(_) | Err(OF_ROOT) => Some(hand_out(Some(destructor))),
+            Err(_) => None,
+        }
+    }
+
+    /// All tasks have it.
+    #[cfg(feature = "alloc")]
+    unsafe fn discard_root(_: OnlyKey) {}
 }
 
-/// # Safety
-/// As for `get`; and the value must be one that the key's destructor accepts.
-pub(crate) unsafe fn set(_: Key, value: *mut c_void) -> bool {
-    // SAFETY: this is the crate's one use of the pointer.
-    unsafe { _os_thread_local_0_2_set_backend_macro_set(value) }
+/// Nothing tells when the process ends or forks, and there is no exit list but `task_exit`.
+#[cfg(os_thread_local_backend = "custom")]
+impl Threads for System {
+    fn yield_now() {
+        // SAFETY: a `Backend`'s; it has no preconditions.
+        unsafe { _os_thread_local_0_2_set_backend_macro_relax() }
+    }
 }
-
-/// # Safety
-/// As for `get`; the key must not be used again.
-pub(crate) unsafe fn delete(_: Key) {
-    // What tasks have set is still there when they end, and the key's owner no longer is.
-    DESTRUCTOR.store(ptr::null_mut(), Ordering::Release);
-}
-
-pub(crate) fn yield_now() {
-    // SAFETY: as for `get`.
-    unsafe { _os_thread_local_0_2_set_backend_macro_relax() }
-}
-
-/// Nobody tells when the process ends or forks.
-#[cfg(feature = "alloc")]
-pub(crate) fn install_hooks(_: &'static Hooks) -> bool {
-    false
-}
-
-/// There is no list but `task_exit`.
-#[cfg(feature = "alloc")]
-pub(crate) fn at_thread_exit(_: &'static Hooks) {}

@@ -1,0 +1,123 @@
+//! What a POSIX system tells beside a key's destructor: the thread-exit list, process exit, fork; and how it is kept from unloading
+//! the code that it will call. And `sched_yield(3p)`.
+//!
+//! - The thread-exit list runs in order with the destructors of C++'s and std's thread-locals, before any key's. `exit` runs the list of
+//!   the thread that calls it.
+//! - Where there is no such list, `atexit(3p)` covers process exit.
+//! - A library that is unloaded (`dlclose(3p)`) would leave the key's destructor pointing into nothing. So the first use
+//!   takes a handle of the library that this code is in, which is never closed.
+//!
+//! A libc may lack some of this, and a missing function must not be a link error. What a program's libc lacks, the program says:
+//! `--cfg os_thread_local_no_loader` (no `dlsym`, `dladdr`, `dlopen`) and `--cfg os_thread_local_keys_only` (nor `atexit`,
+//! `pthread_atfork`, `getpid`).
+
+#![allow(dead_code, unused_imports)] // each system uses its part; Miri, none: the key's destructor remains
+
+mod exit_list;
+mod loader;
+mod process;
+
+use super::{Hooks, Threads};
+use crate::sys::System;
+
+extern "C" {
+    fn sched_yield() -> i32;
+}
+
+// What a system lacks is a function that does nothing; an import by name goes before one by `*`.
+use self::missing::*;
+
+#[cfg(all(
+    any(
+        target_os = "android",
+        target_os = "dragonfly",
+        target_os = "freebsd",
+        target_os = "fuchsia",
+        target_os = "hurd",
+        target_os = "illumos",
+        target_os = "linux",
+        target_os = "netbsd",
+        target_os = "solaris",
+        target_vendor = "apple",
+    ),
+    // A static executable has no loader to ask, and nothing to unload. Other programs without one say so.
+    not(target_feature = "crt-static"),
+    not(os_thread_local_no_loader),
+    not(os_thread_local_keys_only),
+))]
+use self::loader::{find_thread_exit_list, pin_library, HAS_LOADER};
+
+#[cfg(not(any(
+    os_thread_local_keys_only,
+    target_os = "emscripten",
+    target_os = "espidf",
+    target_os = "fuchsia",
+    target_os = "horizon",
+    target_os = "l4re",
+    target_os = "nuttx",
+    target_os = "qurt",
+    target_os = "rtems",
+    target_os = "vita",
+    target_os = "vxworks",
+    target_os = "wasi",
+)))]
+use self::process::{at_exit, at_fork, process_id, HAS_PROCESSES};
+
+mod missing {
+    type Handler = unsafe extern "C" fn();
+
+    pub(super) const HAS_LOADER: bool = false;
+    pub(super) const HAS_PROCESSES: bool = false;
+
+    pub(super) fn find_thread_exit_list() -> *mut core::ffi::c_void {
+        core::ptr::null_mut()
+    }
+
+    pub(super) fn pin_library() {}
+
+    pub(super) fn at_exit(_: extern "C" fn()) {}
+
+    pub(super) fn at_fork(_: Handler, _: Handler, _: Handler) -> bool {
+        false
+    }
+
+    pub(super) fn process_id() -> usize {
+        1
+    }
+}
+
+impl Threads for System {
+    fn yield_now() {
+        // SAFETY: no arguments, no preconditions.
+        unsafe {
+            sched_yield();
+        }
+    }
+
+    const HAS_FORK: bool = HAS_PROCESSES && !cfg!(miri);
+
+    fn process_id() -> usize {
+        process_id()
+    }
+
+    #[cfg(not(miri))]
+    fn install_hooks(hooks: &'static Hooks) -> bool {
+        pin_library();
+        if !exit_list::exists() {
+            at_exit(hooks.process_exit);
+        }
+        at_fork(hooks.before_fork, hooks.after_fork_in_parent, hooks.after_fork_in_child)
+    }
+
+    fn has_exit_list() -> bool {
+        exit_list::exists()
+    }
+
+    fn at_thread_exit(hooks: &'static Hooks) {
+        exit_list::register(hooks)
+    }
+}
+
+#[cfg(feature = "ffi-check")] // compares every binding above with the libc crate's: see ci/check-types
+#[path = "../../../../ci/ffi-check/src/posix.rs"]
+mod ffi_check;
