@@ -722,13 +722,19 @@ fn empty_record(record: &Record) -> bool {
 /// list has run may be in the last round, so it ends at its first visit. No other is held until the last round, where sanitizers have
 /// taken their own state down.
 unsafe extern "system" fn on_key_destructor(value: *mut c_void) {
-    let pointer = match NonNull::new(value.cast::<Entries>()).and_then(record::record_at) {
-        Some(record) => record,
-        None => return,
+    let (root, entries) = match (root::get(), NonNull::new(value.cast::<Entries>())) {
+        (Some(root), Some(entries)) => (root, entries),
+        _ => return,
     };
-    let root = match root::get() {
-        Some(root) => root,
-        None => return,
+    let pointer = match record::record_at(entries) {
+        Some(record) => record,
+        None => {
+            if entries == record::ended() && !System::has_exit_list() {
+                // SAFETY: a sentinel.
+                unsafe { root.store(Some(entries)) };
+            }
+            return;
+        }
     };
     if System::other_threads_were_killed() {
         // SAFETY: this is the only thread that is left.
@@ -755,14 +761,16 @@ unsafe extern "system" fn on_key_destructor(value: *mut c_void) {
         // SAFETY: a sentinel.
         unsafe { root.store(Some(record::under_construction())) };
     }
-    let early =
-        System::DESTRUCTOR_REPEATS && record.exit_list.get() == ExitList::HasRun && round == 2;
+    let exit_list = record.exit_list.get();
     // SAFETY: it has no values with a destructor any more, and the root slot does not hold it.
     unsafe { end(pointer) };
     if ours {
-        // The sentinel says that the exit list has run, and means one more call, which must not be in the last round.
+        // The sentinel says that a record which is made now is late. It means one more call, which must not be in the last round
+        // where there are sanitizers. Without an exit list it is the only sign, and stays until the end.
+        let late = System::DESTRUCTOR_REPEATS
+            && (!System::has_exit_list() || (exit_list == ExitList::HasRun && round == 2));
         // SAFETY: a sentinel, or null.
-        unsafe { root.store(if early { Some(record::ended()) } else { None }) };
+        unsafe { root.store(if late { Some(record::ended()) } else { None }) };
     }
 }
 
