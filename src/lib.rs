@@ -7,8 +7,16 @@ extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
-// Imports go downward only: the public types use `storage`, it uses `lock`, and only these two and `key` use `sys`, where the
-// operating system begins.
+// A module imports from lower lines only; `ci/layers` reads this list and checks it.
+//
+// - `cells`, `macros`: methods and a macro for the public types
+// - `per_thread`
+// - `thread_local`
+// - `storage`: the storage engine, which has layers of its own
+// - `key`
+// - `lock`
+// - `sys`: the seam to the operating system
+// - `error`
 mod error;
 pub mod key;
 #[cfg(any(feature = "alloc", os_thread_local_backend = "custom"))]

@@ -11,8 +11,10 @@ use core::ptr::{self, NonNull};
 
 /// Size classes are multiples of this, and blocks are aligned to it.
 const GRAIN: usize = 16;
+/// A block's header.
+pub(crate) const HEADER: usize = 5 * mem::size_of::<usize>() + mem::size_of::<u32>() * 2;
 /// A header and 128 bytes.
-const CLASSES: usize = (mem::size_of::<super::value::Block>() + 128 + GRAIN - 1) / GRAIN;
+const CLASSES: usize = (HEADER + 128 + GRAIN - 1) / GRAIN;
 /// What the record itself provides: five word-sized values on 64-bit targets.
 const INLINE: usize = if SMALL { 0 } else { 256 };
 const FIRST_CHUNK: usize = 512;

@@ -34,22 +34,34 @@
 //!
 //! # Layers
 //!
-//! Imports go downward only, in this order: `slot`, `thread`, `shared`, `root`, `packed`; then what knows no lock and no
-//! operating system: `record`, `numbers`, `value`, `arena`. `ci/layers` checks it.
+//! A module imports from lower lines only; `ci/layers` reads this list and checks it.
+//!
+//! - `slot`: the boundary that the public types stand on
+//! - `first_use`, `object`: a thread's first use of an object; the end of an object
+//! - `exit`: the end of a thread
+//! - `current`: the calling thread's record
+//! - `shared`: the locks, and what they protect; fork
+//! - `root`: the root slot
+//! - `record`: data, without a lock and without an operating system, from here on
+//! - `packed`, `value`
+//! - `numbers`, `arena`
 
 mod arena;
+mod current;
+mod exit;
+mod first_use;
 mod numbers;
+mod object;
 mod packed;
 mod record;
 mod root;
 mod shared;
 mod slot;
-mod thread;
 mod value;
 
+pub(crate) use self::current::reclaim;
 pub use self::root::direct_read;
 pub(crate) use self::slot::{ObjectSlot, Pointers, Slot, Taken};
-pub(crate) use self::thread::reclaim;
 
 /// Targets where memory counts more than time, or which have one thread: one stripe, no arena.
 const SMALL: bool = cfg!(any(target_os = "none", os_thread_local_backend = "single"));

@@ -41,6 +41,24 @@ fn number_at(bucket: usize, index: usize) -> u32 {
     (if bucket == 0 { index } else { bucket_len(bucket) + index }) as u32
 }
 
+/// The largest number that an object's word can hold: see `packed`.
+pub(crate) const MAX_NUMBER: usize =
+    if usize::BITS == 64 { u32::MAX as usize - 1 } else { (usize::MAX >> 1) - 1 };
+
+/// What the address of a record must be a multiple of.
+pub(crate) const TOKEN_ALIGN: usize = 2 * (STRIPES + 1);
+
+/// A word for "at most this record, of this stripe": the record's address, with the stripe in the low bits that alignment leaves.
+/// Never 0, and the lowest bit is not set.
+pub(crate) fn token(record: usize, stripe: usize) -> usize {
+    record | stripe << 1
+}
+
+/// The stripe in a token.
+pub(crate) fn stripe_of(token: usize) -> usize {
+    (token & (TOKEN_ALIGN - 1)) >> 1
+}
+
 /// Which records may have a non-null entry for a number. Three forms:
 ///
 /// - 0: none.
@@ -89,22 +107,20 @@ impl Mask {
     #[inline]
     pub(crate) fn add(&self, token: usize) {
         let mask = self.0.load(Relaxed);
-        if mask != token
-            && !(mask & SEVERAL != 0 && mask & bit(super::record::stripe_of(token)) != 0)
-        {
+        if mask != token && !(mask & SEVERAL != 0 && mask & bit(stripe_of(token)) != 0) {
             self.add_first(token);
         }
     }
 
     #[cold]
     fn add_first(&self, token: usize) {
-        let own = SEVERAL | bit(super::record::stripe_of(token));
+        let own = SEVERAL | bit(stripe_of(token));
         let mut mask = self.0.load(Relaxed);
         loop {
             let new = if mask == 0 {
                 token
             } else if mask & SEVERAL == 0 {
-                own | bit(super::record::stripe_of(mask))
+                own | bit(stripe_of(mask))
             } else {
                 mask | own
             };
@@ -199,9 +215,7 @@ impl Bucket {
 
     /// Allocates: not under a lock.
     pub(crate) fn allocate(bucket: usize) -> Option<Bucket> {
-        if bucket >= BUCKETS
-            || number_at(bucket, bucket_len(bucket) - 1) as usize > super::packed::MAX_NUMBER
-        {
+        if bucket >= BUCKETS || number_at(bucket, bucket_len(bucket) - 1) as usize > MAX_NUMBER {
             return None;
         }
         // SAFETY: not zero-sized.

@@ -11,7 +11,7 @@
 //! The halves are 32 bits wide on 64-bit targets and 16 on 32-bit ones. All but "packed" have one of the lower half's two
 //! top bits set, so that `lower half < INLINE` says in one comparison that everything is where it should be.
 
-use super::root::Locator;
+use super::numbers::MAX_NUMBER;
 use crate::sys::direct;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
@@ -22,9 +22,14 @@ pub(crate) const UNPACKED: usize = 1 << (HALF - 1);
 pub(crate) const INDIRECT: usize = if direct::POSSIBLE { UNPACKED >> 1 } else { UNPACKED };
 const UNASSIGNED: usize = usize::MAX;
 
-/// The largest number that a word can hold.
-pub(crate) const MAX_NUMBER: usize =
-    if usize::BITS == 64 { u32::MAX as usize - 1 } else { (UNASSIGNED >> 1) - 1 };
+/// What an object holds to find the root slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Locator {
+    /// For `root::read`.
+    Read(usize),
+    /// For `root::read_indirect`: a direct read was possible, and refused.
+    ReadIndirect(usize),
+}
 
 /// Ordering: a thread that sees a slot number must see that its key was created, its mask published, and the hooks installed. The
 /// number is stored with release after that, and loaded with acquire.

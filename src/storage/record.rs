@@ -4,9 +4,8 @@
 //! or calls user code.
 
 use super::arena::Arena;
-use super::numbers::NumberCache;
+use super::numbers::{self, NumberCache};
 use super::value::{Block, BlockState, Owner};
-use super::SMALL;
 use crate::AccessError;
 use alloc::alloc::{alloc, alloc_zeroed, dealloc};
 use core::alloc::Layout;
@@ -98,13 +97,13 @@ pub(crate) struct Entries {
     table_len: AtomicUsize,
 }
 
-/// On hosted targets the alignment leaves the low bits of an address for the stripe (`Record::token`), and keeps the records of
+/// On hosted targets the alignment leaves the low bits of an address for the stripe (`numbers::token`), and keeps the records of
 /// two threads off each other's cache lines.
 #[repr(C)]
 #[cfg_attr(all(not(target_os = "none"), not(os_thread_local_backend = "single")), repr(align(128)))]
 pub(crate) struct Record {
     pub(crate) entries: Entries,
-    /// See `token`.
+    /// See `numbers::token`.
     token: usize,
     /// Orphans: blocks of dropped objects which only this thread may destroy or free. Pushed by other threads, under the stripe's
     /// lock.
@@ -423,17 +422,6 @@ pub(crate) fn record_at(entries: NonNull<Entries>) -> Option<NonNull<Record>> {
     }
 }
 
-/// A word for "at most this record, of this stripe": the record's address, with the stripe in the low bits that alignment leaves.
-/// Never 0, and the lowest bit is not set.
-pub(crate) fn token(record: NonNull<Record>, stripe: usize) -> usize {
-    record.as_ptr() as usize | stripe << 1
-}
-
-/// The stripe in a token, from 0.
-pub(crate) fn stripe_of(token: usize) -> usize {
-    (token & (mem::align_of::<Record>() - 1)) >> 1
-}
-
 impl Record {
     const fn new() -> Self {
         Record {
@@ -474,7 +462,7 @@ impl Record {
     /// The caller has the record to itself.
     pub(crate) unsafe fn set_stripe(record: NonNull<Record>, stripe: usize) {
         // SAFETY: no other thread has the record.
-        unsafe { (*record.as_ptr()).token = token(record, stripe) }
+        unsafe { (*record.as_ptr()).token = numbers::token(record.as_ptr() as usize, stripe) }
     }
 
     /// # Safety
@@ -494,7 +482,7 @@ impl Record {
     }
 
     pub(crate) fn stripe(&self) -> usize {
-        stripe_of(self.token)
+        numbers::stripe_of(self.token)
     }
 
     #[inline]
@@ -697,4 +685,4 @@ unsafe fn free_table(table: *mut Entry, len: usize) {
     }
 }
 
-const _: () = assert!(SMALL || super::STRIPES * 2 <= mem::align_of::<Record>());
+const _: () = assert!(mem::align_of::<Record>() >= numbers::TOKEN_ALIGN);

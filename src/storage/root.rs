@@ -2,6 +2,7 @@
 //!
 //! The key is created on first use and never deleted: threads may read it while the process exits.
 
+use super::packed::Locator;
 use super::record::Entries;
 use crate::lock::InterruptGuard;
 use crate::sys::{direct, Destructor, Key, Keys, System, Threads};
@@ -109,15 +110,6 @@ fn create(destructor: Destructor, keys: u32) -> Option<Root> {
         _ => Root { key, offset: None },
     };
     Some(root)
-}
-
-/// What an object holds to find the root slot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Locator {
-    /// For `read`.
-    Read(usize),
-    /// For `read_indirect`: a direct read was possible, and refused.
-    ReadIndirect(usize),
 }
 
 impl Root {

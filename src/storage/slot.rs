@@ -1,9 +1,11 @@
 //! An object's place in the storage: the boundary that the public types stand on.
 
+use super::current::Borrowed;
+use super::first_use::{self, Made};
+use super::object;
 use super::packed::{SlotWord, HALF, INDIRECT, LOWER, UNPACKED};
 use super::record::{block_in, Entries, Entry, INLINE};
 use super::root;
-use super::thread::{self, Borrowed, Made};
 use super::value::{self, Block, Blocks, Chain, OwnedBlock, Owner, ValueVTable, Values};
 use crate::sys::direct;
 use crate::AccessError;
@@ -97,13 +99,13 @@ fn cold_path() {
 /// This thread's block of an object, if it is there, in every form of the word.
 #[inline]
 fn existing(word: &SlotWord) -> Option<NonNull<Block>> {
-    lookup(word).ok().or_else(|| thread::lookup_slow(word))
+    lookup(word).ok().or_else(|| object::lookup_slow(word))
 }
 
 /// The generic part of the cold path.
 ///
 /// # Safety
-/// As for `thread::get_or_init`; the values are `T`s.
+/// As for `first_use::get_or_init`; the values are `T`s.
 #[cold]
 #[inline(never)]
 unsafe fn init_with<T>(
@@ -124,13 +126,13 @@ unsafe fn init_with<T>(
         None => false,
     };
     // SAFETY: the caller keeps to this function's conditions, which are the same.
-    unsafe { thread::get_or_init(word, vtable, values, found, &mut write) }
+    unsafe { first_use::get_or_init(word, vtable, values, found, &mut write) }
 }
 
 /// The same with an initializer that can fail. A large value is not to travel in a `Result` through `init_with`.
 ///
 /// # Safety
-/// As for `thread::get_or_init`; the values are `T`s.
+/// As for `first_use::get_or_init`; the values are `T`s.
 unsafe fn get_or_try_init<T, E>(
     word: &SlotWord,
     vtable: &'static ValueVTable,
@@ -157,7 +159,7 @@ unsafe fn get_or_try_init<T, E>(
         None => false,
     };
     // SAFETY: the caller keeps to this function's conditions, which are the same.
-    match unsafe { thread::get_or_init(word, vtable, values, found, &mut write) }.get() {
+    match unsafe { first_use::get_or_init(word, vtable, values, found, &mut write) }.get() {
         // SAFETY: the block was allocated for a `T`.
         Ok(block) => Ok(Ok(unsafe { value::value::<T>(block) })),
         Err(error) => failed.map_or(Err(error), |failed| Ok(Err(failed))),
@@ -241,19 +243,19 @@ impl<T: 'static> Slot<T> {
     /// Takes this thread's value out.
     pub(crate) fn remove(&mut self) -> Option<T> {
         // SAFETY: the object is borrowed exclusively, and its values are `T`s.
-        unsafe { thread::remove(&self.word).map(|block| block.into_value::<T>()) }
+        unsafe { object::remove(&self.word).map(|block| block.into_value::<T>()) }
     }
 
     /// Does everything that a first use needs except creating the value.
     pub(crate) fn prepare(&self) -> Result<(), AccessError> {
-        thread::prepare(&self.word)
+        first_use::prepare(&self.word)
     }
 }
 
 impl<T: 'static> Drop for Slot<T> {
     fn drop(&mut self) {
         // SAFETY: the object is owned exclusively and ends here.
-        unsafe { thread::drop_object(&self.word) }
+        unsafe { object::drop_object(&self.word) }
     }
 }
 
@@ -310,7 +312,7 @@ impl<T> ObjectSlot<T> {
         // SAFETY: the object is borrowed exclusively. The block is in no entry any more, and in no list once it is unlinked; it is the
         // object's, and has a `T`.
         unsafe {
-            let block = thread::remove_from_entry(&self.word)?;
+            let block = object::remove_from_entry(&self.word)?;
             self.values.unlink(block);
             Some(OwnedBlock::new(block, None).into_value::<T>())
         }
@@ -320,7 +322,7 @@ impl<T> ObjectSlot<T> {
     pub(crate) fn take_all(&mut self) -> Taken<T> {
         // SAFETY: the object is borrowed exclusively: its values are in no entry any more, and the list is given up.
         let chain = unsafe {
-            thread::detach_all(&self.word);
+            object::detach_all(&self.word);
             Chain::new(self.values.take())
         };
         Taken { chain, _values: PhantomData }
@@ -333,7 +335,7 @@ impl<T> ObjectSlot<T> {
 
     /// Does everything that a first use needs except creating the value.
     pub(crate) fn prepare(&self) -> Result<(), AccessError> {
-        thread::prepare(&self.word)
+        first_use::prepare(&self.word)
     }
 }
 
@@ -341,7 +343,7 @@ impl<T> Drop for ObjectSlot<T> {
     fn drop(&mut self) {
         // SAFETY: the object is owned exclusively and ends here. Its values are in no entry any more, and in this list only.
         unsafe {
-            thread::drop_object(&self.word);
+            object::drop_object(&self.word);
             drop(Chain::new(self.values.take()));
         }
     }

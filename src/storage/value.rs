@@ -85,6 +85,8 @@ pub(crate) enum BlockState {
     Borrowed,
 }
 
+const _: () = assert!(mem::size_of::<Block>() <= arena::HEADER);
+
 #[repr(C)]
 struct Full<T> {
     block: Block,

@@ -1,8 +1,9 @@
 //! Every kind of thread finds the same record whichever way it is read.
 
+use super::super::exit::on_key_destructor;
+use super::super::packed::Locator;
 use super::super::record::Entries;
-use super::super::root::{self, Locator};
-use super::on_key_destructor;
+use super::super::root;
 use crate::sys::{direct, Keys, System};
 use crate::ThreadLocal;
 use core::ffi::c_void;
