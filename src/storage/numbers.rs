@@ -187,6 +187,17 @@ pub(crate) fn is_low(number: u32) -> bool {
     number < LIMIT.load(Relaxed)
 }
 
+/// `lowest`: no number below it is free.
+fn publish_limit(lowest: u32) {
+    let limit = lowest
+        .checked_add(INITIAL_LIMIT)
+        .and_then(u32::checked_next_power_of_two)
+        .unwrap_or(u32::MAX);
+    if LIMIT.load(Relaxed) != limit {
+        LIMIT.store(limit, Relaxed);
+    }
+}
+
 /// Which numbers are taken: one bit per number, and one per full word of these. Two loads and a short scan find the lowest free
 /// number among a million. Everything is found whole by a process that is forked between any two stores: `full` may then lack a bit,
 /// or have one too many, for which some numbers are lost.
@@ -297,12 +308,13 @@ impl Numbers {
         if taken[index] == usize::MAX {
             full[index / BITS] |= 1 << (index % BITS);
         }
+        // From high to low, as the cache has them.
         while wanted != 0 {
-            let offset = wanted.trailing_zeros() as usize;
+            let offset = BITS - 1 - wanted.leading_zeros() as usize;
             cache.insert(number_at(bucket, index * BITS + offset));
-            wanted &= wanted - 1;
+            wanted &= !(1 << offset);
         }
-        self.set_limit();
+        publish_limit(number_at(bucket, index * BITS));
         true
     }
 
@@ -315,15 +327,10 @@ impl Numbers {
         full[index / BITS / BITS] &= !(1 << (index / BITS % BITS));
     }
 
-    /// After numbers were given back or handed out.
+    /// After numbers were given back.
     pub(crate) fn set_limit(&mut self) {
-        let lowest = match self.lowest() {
-            Some((bucket, index)) => number_at(bucket, index * BITS),
-            None => return,
-        };
-        let limit = (lowest + INITIAL_LIMIT).checked_next_power_of_two().unwrap_or(u32::MAX);
-        if LIMIT.load(Relaxed) != limit {
-            LIMIT.store(limit, Relaxed);
+        if let Some((bucket, index)) = self.lowest() {
+            publish_limit(number_at(bucket, index * BITS));
         }
     }
 
