@@ -4,20 +4,10 @@ use crate::sys::{System, Threads};
 use core::ops::{Deref, DerefMut};
 use crossbeam_utils::{Backoff, CachePadded};
 use spin::mutex::{SpinMutex, SpinMutexGuard};
-use spin::relax::RelaxStrategy;
-
-/// A waiting thread yields to the operating system, because the holder may have been preempted.
-struct Yield;
-
-impl RelaxStrategy for Yield {
-    fn relax() {
-        System::yield_now();
-    }
-}
 
 /// A spin lock that yields to the operating system soon, so that a preempted holder does not burn a core. It has its cache
 /// lines to itself: waiting threads do not slow down threads that work on what stands beside it.
-pub(crate) struct Lock<T>(CachePadded<SpinMutex<T, Yield>>);
+pub(crate) struct Lock<T>(CachePadded<SpinMutex<T>>);
 
 /// The fields are dropped in this order: the lock is released before interrupts return.
 pub(crate) struct Guard<'a, T> {
@@ -31,29 +21,13 @@ impl<T> Lock<T> {
     }
 
     /// Holders run no user code and allocate nothing, so a wait is short unless the holder was preempted.
-    #[inline]
+    #[inline(never)] // every use is on a cold path, and each copy costs 90 bytes on bare metal
     pub(crate) fn lock(&self) -> Guard<'_, T> {
         count::acquisition();
-        match self.try_lock() {
-            Some(guard) => guard,
-            None => self.lock_contended(),
-        }
-    }
-
-    #[cold]
-    fn lock_contended(&self) -> Guard<'_, T> {
-        const SPINS: u32 = 5;
-        let backoff = Backoff::new();
-        for _ in 0..SPINS {
-            backoff.spin();
-            if let Some(guard) = self.try_lock() {
-                return guard;
-            }
-        }
         loop {
-            Yield::relax();
-            if let Some(guard) = self.try_lock() {
-                return guard;
+            match self.try_lock() {
+                Some(guard) => return guard,
+                None => wait_while(&|| self.0.is_locked()),
             }
         }
     }
@@ -75,6 +49,22 @@ impl<T> Lock<T> {
     pub(crate) unsafe fn release_abandoned(&self) {
         // SAFETY: without a holder, no guard will release the lock a second time.
         unsafe { self.0.force_unlock() }
+    }
+}
+
+/// Spins for a moment, then yields. Not generic: one copy for every lock.
+#[cold]
+fn wait_while(locked: &dyn Fn() -> bool) {
+    const SPINS: u32 = 5;
+    let backoff = Backoff::new();
+    for _ in 0..SPINS {
+        backoff.spin();
+        if !locked() {
+            return;
+        }
+    }
+    while locked() {
+        System::yield_now();
     }
 }
 

@@ -1,144 +1,150 @@
 //! What scales, by counting: how often a thread acquires a lock of the crate, and how often it makes an atomic read-modify-write
 //! on a word that threads share. Needs `--cfg os_thread_local_count`: `ci/hooks` runs it.
 
-#![cfg(all(os_thread_local_count, feature = "std"))]
+#![cfg_attr(not(os_thread_local_count), allow(unused_imports, dead_code))]
 
-use os_thread_local::{shared_operations, PerThread, ThreadLocal};
-use std::cell::Cell;
-use std::sync::{Arc, Barrier};
-use std::thread;
+use os_thread_local::ThreadLocal;
 
-/// Lock acquisitions and shared read-modify-writes of this thread while `f` runs.
-fn count<R>(f: impl FnOnce() -> R) -> (usize, usize) {
-    let (locks, writes) = shared_operations();
-    f();
-    let (now_locks, now_writes) = shared_operations();
-    (now_locks - locks, now_writes - writes)
-}
+#[cfg(all(os_thread_local_count, feature = "std"))]
+mod counted {
+    use super::ThreadLocal;
+    use os_thread_local::{shared_operations, PerThread};
+    use std::cell::Cell;
+    use std::sync::{Arc, Barrier};
+    use std::thread;
 
-fn in_thread<R: Send + 'static>(f: impl FnOnce() -> R + Send + 'static) -> R {
-    thread::spawn(f).join().unwrap()
-}
-
-#[derive(Default)]
-struct WithDrop(Cell<u32>);
-
-impl Drop for WithDrop {
-    fn drop(&mut self) {
-        self.0.set(0);
+    /// Lock acquisitions and shared read-modify-writes of this thread while `f` runs.
+    fn count<R>(f: impl FnOnce() -> R) -> (usize, usize) {
+        let (locks, writes) = shared_operations();
+        f();
+        let (now_locks, now_writes) = shared_operations();
+        (now_locks - locks, now_writes - writes)
     }
-}
 
-/// A thread that has a record, and has made and dropped an object.
-fn warmed_up<R: Send + 'static>(f: impl FnOnce() -> R + Send + 'static) -> R {
-    in_thread(|| {
-        for _ in 0..3 {
-            ThreadLocal::new(WithDrop::default).with(|_| ());
-            PerThread::new(|| 1).with(|_| ());
+    fn in_thread<R: Send + 'static>(f: impl FnOnce() -> R + Send + 'static) -> R {
+        thread::spawn(f).join().unwrap()
+    }
+
+    #[derive(Default)]
+    struct WithDrop(Cell<u32>);
+
+    impl Drop for WithDrop {
+        fn drop(&mut self) {
+            self.0.set(0);
         }
-        f()
-    })
-}
+    }
 
-#[test]
-fn the_life_of_an_object_touches_nothing_shared() {
-    warmed_up(|| {
-        let life = count(|| {
-            for _ in 0..100 {
-                let object = ThreadLocal::new(|| Cell::new(0));
-                object.set(1);
-            }
-        });
-        assert_eq!(life, (0, 0), "without a destructor");
-        let life = count(|| {
-            for _ in 0..100 {
-                ThreadLocal::new(WithDrop::default).with(|v| v.0.set(1));
-            }
-        });
-        assert_eq!(life, (0, 0), "with a destructor");
-        // The head of the object's own list is one word, which no other object has.
-        let life = count(|| {
-            for _ in 0..100 {
+    /// A thread that has a record, and has made and dropped an object.
+    fn warmed_up<R: Send + 'static>(f: impl FnOnce() -> R + Send + 'static) -> R {
+        in_thread(|| {
+            for _ in 0..3 {
+                ThreadLocal::new(WithDrop::default).with(|_| ());
                 PerThread::new(|| 1).with(|_| ());
             }
-        });
-        assert_eq!(life, (0, 100), "a `PerThread`");
-    });
-}
-
-/// However many other threads there are, with records in every stripe.
-#[test]
-fn other_threads_cost_the_life_of_an_object_nothing() {
-    let (start, end) = (Arc::new(Barrier::new(101)), Arc::new(Barrier::new(101)));
-    let others: Vec<_> = (0..100)
-        .map(|_| {
-            let (start, end) = (start.clone(), end.clone());
-            thread::spawn(move || {
-                let object = ThreadLocal::new(|| Cell::new(1));
-                object.set(2);
-                start.wait();
-                end.wait();
-            })
+            f()
         })
-        .collect();
-    start.wait();
-    let life = warmed_up(|| count(|| ThreadLocal::new(|| Cell::new(0)).set(1)));
-    end.wait();
-    others.into_iter().for_each(|thread| thread.join().unwrap());
-    assert_eq!(life, (0, 0));
-}
-
-#[test]
-fn a_first_use_writes_at_most_the_first_bits_of_a_mask() {
-    let objects: Arc<Vec<ThreadLocal<WithDrop>>> =
-        Arc::new((0..100).map(|_| ThreadLocal::new(WithDrop::default)).collect());
-    // Numbers and this thread's values.
-    objects.iter().for_each(|object| object.with(|_| ()));
-    let theirs = objects.clone();
-    let first = warmed_up(move || {
-        theirs.iter().for_each(|object| object.prepare().unwrap()); // the thread's table
-        count(|| theirs.iter().for_each(|object| object.with(|_| ())))
-    });
-    assert_eq!(first.0, 0, "locks");
-    assert!(first.1 <= 100, "{} shared writes", first.1);
-    // Another thread with the same record finds the bits there.
-    let theirs = objects.clone();
-    let again = warmed_up(move || {
-        theirs.iter().for_each(|object| object.prepare().unwrap());
-        count(|| theirs.iter().for_each(|object| object.with(|_| ())))
-    });
-    assert_eq!(again.0, 0, "locks");
-    assert!(again.1 <= 100, "{} shared writes", again.1);
-}
-
-/// The start of a thread: its record. The end: the claims, the entries and the record.
-#[test]
-fn the_start_and_the_end_of_a_thread_acquire_a_constant_number_of_locks() {
-    let object = Arc::new(ThreadLocal::new(|| Cell::new(1)));
-    object.set(2);
-    for _ in 0..20 {
-        let object = object.clone();
-        let start = in_thread(move || count(|| object.set(3)));
-        assert!(start.0 <= 3 && start.1 <= 1, "{:?}", start);
     }
 
-    // The end runs after all of the thread's own code: std's thread-locals, which count, may be gone. So the walk over all values is
-    // counted where the process asks for it: in a thread whose objects are dropped by another one.
-    let objects: Arc<Vec<ThreadLocal<Cell<u32>>>> =
-        Arc::new((0..100).map(|_| ThreadLocal::new(|| Cell::new(1))).collect());
-    let theirs = objects.clone();
-    let barrier = Arc::new(Barrier::new(2));
-    let wait = barrier.clone();
-    let thread = thread::spawn(move || {
-        theirs.iter().for_each(|object| object.set(2));
-        drop(theirs);
-        wait.wait();
-        wait.wait();
-    });
-    barrier.wait();
-    // One lock for each object: its values are in the one record of that thread, whatever other threads there are.
-    let dropped = count(|| drop(objects));
-    assert!(dropped.0 <= 100 + 100 / 8, "{:?}", dropped);
-    barrier.wait();
-    thread.join().unwrap();
+    #[test]
+    fn the_life_of_an_object_touches_nothing_shared() {
+        warmed_up(|| {
+            let life = count(|| {
+                for _ in 0..100 {
+                    let object = ThreadLocal::new(|| Cell::new(0));
+                    object.set(1);
+                }
+            });
+            assert_eq!(life, (0, 0), "without a destructor");
+            let life = count(|| {
+                for _ in 0..100 {
+                    ThreadLocal::new(WithDrop::default).with(|v| v.0.set(1));
+                }
+            });
+            assert_eq!(life, (0, 0), "with a destructor");
+            // The head of the object's own list is one word, which no other object has.
+            let life = count(|| {
+                for _ in 0..100 {
+                    PerThread::new(|| 1).with(|_| ());
+                }
+            });
+            assert_eq!(life, (0, 100), "a `PerThread`");
+        });
+    }
+
+    /// However many other threads there are, with records in every stripe.
+    #[test]
+    fn other_threads_cost_the_life_of_an_object_nothing() {
+        let (start, end) = (Arc::new(Barrier::new(101)), Arc::new(Barrier::new(101)));
+        let others: Vec<_> = (0..100)
+            .map(|_| {
+                let (start, end) = (start.clone(), end.clone());
+                thread::spawn(move || {
+                    let object = ThreadLocal::new(|| Cell::new(1));
+                    object.set(2);
+                    start.wait();
+                    end.wait();
+                })
+            })
+            .collect();
+        start.wait();
+        let life = warmed_up(|| count(|| ThreadLocal::new(|| Cell::new(0)).set(1)));
+        end.wait();
+        others.into_iter().for_each(|thread| thread.join().unwrap());
+        assert_eq!(life, (0, 0));
+    }
+
+    #[test]
+    fn a_first_use_writes_at_most_the_first_bits_of_a_mask() {
+        let objects: Arc<Vec<ThreadLocal<WithDrop>>> =
+            Arc::new((0..100).map(|_| ThreadLocal::new(WithDrop::default)).collect());
+        // Numbers and this thread's values.
+        objects.iter().for_each(|object| object.with(|_| ()));
+        let theirs = objects.clone();
+        let first = warmed_up(move || {
+            theirs.iter().for_each(|object| object.prepare().unwrap()); // the thread's table
+            count(|| theirs.iter().for_each(|object| object.with(|_| ())))
+        });
+        assert_eq!(first.0, 0, "locks");
+        assert!(first.1 <= 100, "{} shared writes", first.1);
+        // Another thread with the same record finds the bits there.
+        let theirs = objects.clone();
+        let again = warmed_up(move || {
+            theirs.iter().for_each(|object| object.prepare().unwrap());
+            count(|| theirs.iter().for_each(|object| object.with(|_| ())))
+        });
+        assert_eq!(again.0, 0, "locks");
+        assert!(again.1 <= 100, "{} shared writes", again.1);
+    }
+
+    /// The start of a thread: its record. The end: the claims, the entries and the record.
+    #[test]
+    fn the_start_and_the_end_of_a_thread_acquire_a_constant_number_of_locks() {
+        let object = Arc::new(ThreadLocal::new(|| Cell::new(1)));
+        object.set(2);
+        for _ in 0..20 {
+            let object = object.clone();
+            let start = in_thread(move || count(|| object.set(3)));
+            assert!(start.0 <= 3 && start.1 <= 1, "{:?}", start);
+        }
+
+        // The end runs after all of the thread's own code: std's thread-locals, which count, may be gone. So the walk over all values is
+        // counted where the process asks for it: in a thread whose objects are dropped by another one.
+        let objects: Arc<Vec<ThreadLocal<Cell<u32>>>> =
+            Arc::new((0..100).map(|_| ThreadLocal::new(|| Cell::new(1))).collect());
+        let theirs = objects.clone();
+        let barrier = Arc::new(Barrier::new(2));
+        let wait = barrier.clone();
+        let thread = thread::spawn(move || {
+            theirs.iter().for_each(|object| object.set(2));
+            drop(theirs);
+            wait.wait();
+            wait.wait();
+        });
+        barrier.wait();
+        // One lock for each object: its values are in the one record of that thread, whatever other threads there are.
+        let dropped = count(|| drop(objects));
+        assert!(dropped.0 <= 100 + 100 / 8, "{:?}", dropped);
+        barrier.wait();
+        thread.join().unwrap();
+    }
 }

@@ -16,14 +16,14 @@ pub(crate) const HEADER: usize = 5 * mem::size_of::<usize>() + mem::size_of::<u3
 /// A header and 128 bytes.
 const CLASSES: usize = (HEADER + 128 + GRAIN - 1) / GRAIN;
 /// What the record itself provides: five word-sized values on 64-bit targets.
-const INLINE: usize = if SMALL { 0 } else { 256 };
+const INLINE: usize = 256;
 const FIRST_CHUNK: usize = 512;
 const LARGEST_CHUNK: usize = 32 * 1024;
 /// All chunks together: what a thread keeps at the most when the objects it used are gone. Further values come from the global
 /// allocator.
 const MOST: usize = 128 * 1024;
 
-/// The size class of a block, if the arena takes it. On bare metal it takes none: there memory counts more than time.
+/// The size class of a block, if the arena takes it.
 pub(crate) const fn class_of(layout: Layout) -> Option<usize> {
     let class = (layout.size() + GRAIN - 1) / GRAIN - 1;
     if SMALL || layout.align() > GRAIN || class >= CLASSES {
@@ -33,7 +33,10 @@ pub(crate) const fn class_of(layout: Layout) -> Option<usize> {
     }
 }
 
-pub(crate) struct Arena {
+/// None on targets where memory counts more than time: there the global allocator has every block.
+pub(crate) struct Arena([Chunks; if SMALL { 0 } else { 1 }]);
+
+struct Chunks {
     /// What is left of the newest chunk.
     start: Cell<*mut u8>,
     left: Cell<usize>,
@@ -41,11 +44,12 @@ pub(crate) struct Arena {
     chunk: Cell<Option<NonNull<Chunk>>>,
     total: Cell<usize>,
     /// By class: blocks that were freed.
-    free: [Cell<Option<NonNull<Free>>>; if SMALL { 0 } else { CLASSES }],
+    free: [Cell<Option<NonNull<Free>>>; CLASSES],
     inline: Inline,
 }
 
-#[repr(C, align(16))]
+#[repr(C)]
+#[cfg_attr(not(any(target_os = "none", os_thread_local_backend = "single")), repr(align(16)))]
 struct Inline(UnsafeCell<[MaybeUninit<u8>; INLINE]>);
 
 struct Free {
@@ -59,19 +63,11 @@ struct Chunk {
 }
 
 impl Arena {
-    #[allow(clippy::declare_interior_mutable_const)] // the initial value of an array
-    const NONE: Cell<Option<NonNull<Free>>> = Cell::new(None);
-
     /// Without its inline chunk: see `reset`.
     pub(crate) const fn new() -> Self {
-        Arena {
-            start: Cell::new(ptr::null_mut()),
-            left: Cell::new(0),
-            chunk: Cell::new(None),
-            total: Cell::new(0),
-            free: [Self::NONE; if SMALL { 0 } else { CLASSES }],
-            inline: Inline(UnsafeCell::new([MaybeUninit::uninit(); INLINE])),
-        }
+        #[allow(clippy::declare_interior_mutable_const)] // the initial value of an array
+        const CHUNKS: Chunks = Chunks::new();
+        Arena([CHUNKS; if SMALL { 0 } else { 1 }])
     }
 
     /// Frees all chunks, and begins again with the inline one. The arena does not move afterwards.
@@ -79,6 +75,45 @@ impl Arena {
     /// # Safety
     /// No block of the arena is used any more.
     pub(crate) unsafe fn reset(&self) {
+        // SAFETY: this function's own condition.
+        self.0.iter().for_each(|chunks| unsafe { chunks.reset() });
+    }
+
+    /// A block, or `None` if the arena has reached its size, or there is no memory for another chunk. By the owning thread.
+    #[inline]
+    pub(crate) fn allocate(&self, class: usize) -> Option<NonNull<u8>> {
+        self.0.first()?.allocate(class)
+    }
+
+    /// By the owning thread.
+    ///
+    /// # Safety
+    /// `allocate` gave the block for that class, and the caller gives it up.
+    #[inline]
+    pub(crate) unsafe fn free(&self, block: NonNull<u8>, class: usize) {
+        // SAFETY: this function's own condition.
+        self.0.iter().for_each(|chunks| unsafe { chunks.free(block, class) });
+    }
+}
+
+impl Chunks {
+    #[allow(clippy::declare_interior_mutable_const)] // the initial value of an array
+    const NONE: Cell<Option<NonNull<Free>>> = Cell::new(None);
+
+    const fn new() -> Self {
+        Chunks {
+            start: Cell::new(ptr::null_mut()),
+            left: Cell::new(0),
+            chunk: Cell::new(None),
+            total: Cell::new(0),
+            free: [Self::NONE; CLASSES],
+            inline: Inline(UnsafeCell::new([MaybeUninit::uninit(); INLINE])),
+        }
+    }
+
+    /// # Safety
+    /// As for `Arena::reset`.
+    unsafe fn reset(&self) {
         self.start.set(self.inline.0.get().cast());
         self.left.set(INLINE);
         self.total.set(0);
@@ -94,9 +129,8 @@ impl Arena {
         }
     }
 
-    /// A block, or `None` if the arena has reached its size, or there is no memory for another chunk. By the owning thread.
     #[inline]
-    pub(crate) fn allocate(&self, class: usize) -> Option<NonNull<u8>> {
+    fn allocate(&self, class: usize) -> Option<NonNull<u8>> {
         let list = self.free.get(class)?;
         if let Some(block) = list.get() {
             // SAFETY: a freed block holds its link, and is the arena's.
@@ -137,12 +171,10 @@ impl Arena {
         Some(())
     }
 
-    /// By the owning thread.
-    ///
     /// # Safety
-    /// `allocate` gave the block for that class, and the caller gives it up.
+    /// As for `Arena::free`.
     #[inline]
-    pub(crate) unsafe fn free(&self, block: NonNull<u8>, class: usize) {
+    unsafe fn free(&self, block: NonNull<u8>, class: usize) {
         if let Some(list) = self.free.get(class) {
             let block = block.cast::<Free>();
             // SAFETY: a block is larger than the link, and aligned to 16.

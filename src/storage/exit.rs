@@ -96,9 +96,7 @@ pub(super) unsafe fn end(pointer: NonNull<Record>) {
         drop(old);
     }
     if record.numbers.has_many() {
-        let mut numbers = shared::numbers();
-        record.numbers.shrink(|number| numbers.give_back(number));
-        numbers.set_limit();
+        shared::give_back(&record.numbers, false);
     }
     // SAFETY: as new but for what is the object's, and given up.
     unsafe {
@@ -108,9 +106,7 @@ pub(super) unsafe fn end(pointer: NonNull<Record>) {
         }
     }
     if !record.numbers.is_empty() {
-        let mut numbers = shared::numbers();
-        record.numbers.empty(|number| numbers.give_back(number));
-        numbers.set_limit();
+        shared::give_back(&record.numbers, true);
     }
     shared::stripe(stripe).leave(pointer);
     shared::pool().count_left(stripe);
@@ -198,9 +194,9 @@ pub(super) unsafe extern "system" fn on_key_destructor(value: *mut c_void) {
 }
 
 /// Whether a record waits for one more round of destructors.
-fn stays(exit_list: ExitList, round: u32, found: bool) -> bool {
+fn stays(exit_list: ExitList, round: u8, found: bool) -> bool {
     /// The last but one: POSIX asks for four rounds (PTHREAD_DESTRUCTOR_ITERATIONS), and every system has as many.
-    const LAST_TO_STAY: u32 = 2;
+    const LAST_TO_STAY: u8 = 2;
     match exit_list {
         // The record was there before the first round: this is it, or the second.
         ExitList::HasRun => round == 1 || (found && round <= LAST_TO_STAY),

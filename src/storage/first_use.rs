@@ -177,7 +177,7 @@ fn assign(current: Current, word: &SlotWord) -> Result<u32, AccessError> {
         }
         let mut numbers = shared::numbers();
         // What is left is too high.
-        cache.empty(|number| numbers.give_back(number));
+        cache.keep_few(true, |number| numbers.give_back(number));
         let group = !SMALL && cache.asked.replace(true);
         if numbers.take(group, cache) {
             continue;

@@ -17,7 +17,7 @@ const BITS: usize = usize::BITS as usize;
 const FIRST: usize = if SMALL { 64 } else { 512 };
 
 /// More than an object's word can hold.
-const BUCKETS: usize = 25;
+const BUCKETS: usize = if SMALL { 12 } else { 25 };
 
 const fn bucket_len(bucket: usize) -> usize {
     if bucket == 0 {
@@ -65,11 +65,22 @@ pub(crate) fn stripe_of(token: usize) -> usize {
 /// - The lowest bit is clear: at most the record whose token this is.
 /// - The lowest bit is set: those of the stripes whose bits, from the second on, are set.
 ///
+/// Where there is one stripe there are no masks: every dropper looks at all records.
+///
 /// Relaxed: the dropper of an object reads it after all accesses to the object, because it owns the object exclusively; and a
 /// free number's mask belongs to the thread that has the number.
 pub(crate) struct Mask(AtomicUsize);
 
 const SEVERAL: usize = 1;
+
+/// So many masks go with so many numbers: see `Mask`.
+const fn masks(numbers: usize) -> usize {
+    if STRIPES == 1 {
+        0
+    } else {
+        numbers
+    }
+}
 
 /// Where the values of an object may be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -106,6 +117,9 @@ impl Mask {
     /// Adds a record. By its thread, before it writes the entry.
     #[inline]
     pub(crate) fn add(&self, token: usize) {
+        if STRIPES == 1 {
+            return;
+        }
         let mask = self.0.load(Relaxed);
         if mask != token && !(mask & SEVERAL != 0 && mask & bit(stripe_of(token)) != 0) {
             self.add_first(token);
@@ -134,7 +148,7 @@ impl Mask {
 
     /// For a number that is handed out: no record but this one has an entry for it.
     pub(crate) fn set_only(&self, token: usize) {
-        if self.0.load(Relaxed) != token {
+        if STRIPES > 1 && self.0.load(Relaxed) != token {
             self.0.store(token, Relaxed);
         }
     }
@@ -142,10 +156,13 @@ impl Mask {
     /// Whether no record but this one may have an entry.
     #[inline]
     pub(crate) fn is_only(&self, token: usize) -> bool {
-        self.0.load(Relaxed) == token
+        STRIPES > 1 && self.0.load(Relaxed) == token
     }
 
     pub(crate) fn whereabouts(&self) -> Whereabouts {
+        if STRIPES == 1 {
+            return Whereabouts::Stripes(StripeSet(1));
+        }
         match self.0.load(Relaxed) {
             0 => Whereabouts::Nowhere,
             mask if mask & SEVERAL == 0 => Whereabouts::Record(mask),
@@ -156,17 +173,23 @@ impl Mask {
 
 #[allow(clippy::declare_interior_mutable_const)] // the initial value of an array
 const NOWHERE: Mask = Mask(AtomicUsize::new(0));
-static FIRST_MASKS: [Mask; FIRST] = [NOWHERE; FIRST];
+static FIRST_MASKS: [Mask; masks(FIRST)] = [NOWHERE; masks(FIRST)];
 
 #[allow(clippy::declare_interior_mutable_const)] // as above
 const NO_BUCKET: AtomicPtr<Mask> = AtomicPtr::new(ptr::null_mut());
 /// The later buckets. Relaxed: a thread learns a number through an object's word, with acquire, after its bucket was published.
-static MASKS: [AtomicPtr<Mask>; BUCKETS] = [NO_BUCKET; BUCKETS];
+static MASKS: [AtomicPtr<Mask>; masks(BUCKETS)] = [NO_BUCKET; masks(BUCKETS)];
+
+/// All numbers' mask where there is one stripe: it is never written.
+static NO_MASK: Mask = NOWHERE;
 
 /// # Safety
 /// The number was handed out.
 #[inline]
 pub(crate) unsafe fn mask(number: u32) -> &'static Mask {
+    if STRIPES == 1 {
+        return &NO_MASK;
+    }
     match FIRST_MASKS.get(number as usize) {
         Some(mask) => mask,
         None => {
@@ -218,10 +241,11 @@ pub(crate) struct Bucket {
 }
 
 impl Bucket {
-    /// `[Mask; len]`, then `taken`, then `full`.
+    /// The masks, then `taken`, then `full`.
     fn layout(bucket: usize) -> Option<Layout> {
         let len = bucket_len(bucket);
-        Layout::array::<usize>(len.checked_add(len / BITS)?.checked_add(full_len(bucket))?).ok()
+        let bits = (len / BITS).checked_add(full_len(bucket))?;
+        Layout::array::<usize>(masks(len).checked_add(bits)?).ok()
     }
 
     /// Allocates: not under a lock.
@@ -264,7 +288,7 @@ impl Numbers {
         let words = bucket_len(bucket) / BITS;
         // SAFETY: behind the masks stand this many words, and behind these the others; the lock protects both.
         unsafe {
-            let taken = self.later[bucket].add(bucket_len(bucket));
+            let taken = self.later[bucket].add(masks(bucket_len(bucket)));
             (
                 core::slice::from_raw_parts_mut(taken, words),
                 core::slice::from_raw_parts_mut(taken.add(words), full_len(bucket)),
@@ -345,7 +369,9 @@ impl Numbers {
             return Some(bucket);
         }
         self.later[bucket.bucket] = bucket.memory.as_ptr();
-        MASKS[bucket.bucket].store(bucket.memory.as_ptr().cast(), Release);
+        if let Some(masks) = MASKS.get(bucket.bucket) {
+            masks.store(bucket.memory.as_ptr().cast(), Release);
+        }
         self.buckets += 1;
         core::mem::forget(bucket);
         None
@@ -361,9 +387,9 @@ pub(crate) struct NumberCache {
 }
 
 impl NumberCache {
-    const MOST: usize = if SMALL { 4 } else { 16 };
+    const MOST: usize = if SMALL { 2 } else { 16 };
     /// So many stay when there is no room.
-    const FEW: usize = if SMALL { 2 } else { 4 };
+    const FEW: usize = if SMALL { 1 } else { 4 };
 
     pub(crate) const fn new() -> Self {
         #[allow(clippy::declare_interior_mutable_const)] // the initial value of an array
@@ -418,17 +444,9 @@ impl NumberCache {
         self.numbers[at].set(number);
     }
 
-    /// Takes out all but the few lowest.
-    pub(crate) fn shrink(&self, give_back: impl FnMut(u32)) {
-        self.keep(Self::FEW, give_back);
-    }
-
-    /// Takes all out.
-    pub(crate) fn empty(&self, give_back: impl FnMut(u32)) {
-        self.keep(0, give_back);
-    }
-
-    fn keep(&self, few: usize, mut give_back: impl FnMut(u32)) {
+    /// Takes all out, or all but the few lowest.
+    pub(crate) fn keep_few(&self, none: bool, mut give_back: impl FnMut(u32)) {
+        let few = if none { 0 } else { Self::FEW };
         let len = self.len.get() as usize;
         let surplus = len.saturating_sub(few);
         self.numbers[..surplus].iter().for_each(|number| give_back(number.get()));

@@ -47,9 +47,7 @@ fn release(number: u32, current: Option<Current>) {
     match current {
         Some(current) => {
             if current.numbers.is_full() {
-                let mut numbers = shared::numbers();
-                current.numbers.shrink(|number| numbers.give_back(number));
-                numbers.set_limit();
+                shared::give_back(&current.numbers, false);
             }
             current.numbers.insert(number);
         }

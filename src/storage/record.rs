@@ -6,6 +6,7 @@
 use super::arena::Arena;
 use super::numbers::{self, NumberCache};
 use super::value::{Block, BlockState, Owner};
+use super::SMALL;
 use crate::AccessError;
 use alloc::alloc::{alloc, alloc_zeroed, dealloc};
 use core::alloc::Layout;
@@ -121,7 +122,7 @@ pub(crate) struct Record {
     /// How many values of the list are claimed.
     claimed: Cell<u32>,
     /// How often the root key's destructor has seen the record.
-    pub(crate) rounds: Cell<u32>,
+    pub(crate) rounds: Cell<u8>,
     /// The thread's place in its life, as far as the record knows.
     pub(crate) exit_list: Cell<ExitList>,
     /// Some entry may lead to a block outside of the arena.
@@ -405,7 +406,8 @@ pub(crate) fn under_construction() -> NonNull<Entries> {
     NonNull::from(&SENTINEL.0)
 }
 
-/// Stands in the root slot of an exiting thread from when its record has ended until the next round of destructors.
+/// Stands in the root slot of an exiting thread from when its record has ended until the next round of destructors. Not on
+/// small targets, where there are no rounds.
 pub(crate) fn ended() -> NonNull<Entries> {
     static SENTINEL: Sentinel = Sentinel(Entries::EMPTY);
     NonNull::from(&SENTINEL.0)
@@ -414,7 +416,7 @@ pub(crate) fn ended() -> NonNull<Entries> {
 /// The record that the root slot leads to, unless it leads to a sentinel.
 #[inline]
 pub(crate) fn record_at(entries: NonNull<Entries>) -> Option<NonNull<Record>> {
-    if entries == under_construction() || entries == ended() {
+    if entries == under_construction() || (!SMALL && entries == ended()) {
         None
     } else {
         // Entries that are no sentinel's begin a record.

@@ -3,7 +3,7 @@
 //! Nothing is taken before a fork: the handlers of other libraries may then take their own locks or wait for their threads, which may use
 //! this crate. In the child the locks are released whose holders the child does not have, before any of them is taken: `check_process`.
 
-use super::numbers::Numbers;
+use super::numbers::{NumberCache, Numbers};
 use super::record::{Record, Stripe};
 use super::STRIPES;
 use crate::lock::{Guard, Lock};
@@ -32,6 +32,14 @@ pub(crate) fn numbers() -> Guard<'static, Numbers> {
 pub(crate) fn pool() -> Guard<'static, Pool> {
     check_process();
     POOL.lock()
+}
+
+/// Gives back the numbers of a thread's cache: all, or all but the few lowest.
+#[cold]
+pub(crate) fn give_back(cache: &NumberCache, all: bool) {
+    let mut numbers = numbers();
+    cache.keep_few(all, |number| numbers.give_back(number));
+    numbers.set_limit();
 }
 
 /// The records of ended threads, for threads to come: these mostly use what the ended ones used, and a request for as much
