@@ -101,7 +101,7 @@ mod unix {
         HANDLED.fetch_add(1, SeqCst);
     }
 
-    /// The fork handlers of another library, registered before ours: they run while ours holds the lock.
+    /// The fork handlers of another library, registered before ours. (Under load, and what else they may do: `fork_handlers`.)
     pub fn handlers_of_others() {
         // SAFETY: `handler` may be called on any thread.
         assert_eq!(unsafe { pthread_atfork(handler, handler, handler) }, 0);
