@@ -1,0 +1,215 @@
+//! A destructor of another library's key that uses an object for the first time in a late round: no memory, no value and no record
+//! is left behind when the thread has ended.
+//!
+//! Each combination is tested: the round; the other key made before or after the crate's; values without a destructor, with one,
+//! and of a `PerThread`; a thread that has used the crate before, and one that has not. One case cannot be helped: what is made in the last
+//! round by a destructor that runs after the crate's. Where there is no thread-exit list, values with a destructor are also left if
+//! the crate's own destructor is called for the first time in the last round, because it cannot know that it is the last.
+//!
+//! A process of its own, because the order of keys matters: one test.
+
+#![cfg(all(feature = "alloc", unix))]
+
+mod children;
+mod common;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::ffi::c_void;
+use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering::SeqCst};
+use std::thread;
+
+use common::{Census, Counted};
+use os_thread_local::key::StaticKey;
+use os_thread_local::{PerThread, ThreadLocal};
+
+struct Counting;
+
+static LIVE: AtomicIsize = AtomicIsize::new(0);
+
+// SAFETY: hands everything on to the system's allocator, and counts.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        LIVE.fetch_add(layout.size() as isize, SeqCst);
+        // SAFETY: as our caller promises.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, p: *mut u8, layout: Layout) {
+        LIVE.fetch_sub(layout.size() as isize, SeqCst);
+        // SAFETY: as our caller promises.
+        unsafe { System.dealloc(p, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// The system has a thread-exit list, and the crate uses it.
+const EXIT_LIST: bool = cfg!(all(
+    not(os_thread_local_no_exit_list),
+    not(miri),
+    any(
+        all(target_os = "linux", target_env = "gnu"),
+        target_os = "android",
+        target_os = "freebsd",
+        target_vendor = "apple"
+    )
+));
+
+/// PTHREAD_DESTRUCTOR_ITERATIONS.
+const ROUNDS: usize = 4;
+
+fn census() -> &'static Census {
+    static CENSUS: once_cell::sync::Lazy<Census> = once_cell::sync::Lazy::new(Census::new);
+    &CENSUS
+}
+
+/// Used by the thread itself, if at all.
+static EARLY: ThreadLocal<Counted> = ThreadLocal::new(|| census().count());
+static EARLY_PLAIN: ThreadLocal<Cell<u64>> = ThreadLocal::new(|| Cell::new(1));
+
+/// Used by the destructor, for the first time in its thread.
+static PLAIN: ThreadLocal<[u64; 4]> = ThreadLocal::new(|| [1; 4]);
+static DROPS: ThreadLocal<Counted> = ThreadLocal::new(|| census().count());
+static VALUES: PerThread<Box<u64>> = PerThread::new(|| Box::new(1));
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Kind {
+    Plain,
+    Drops,
+    PerThread,
+}
+
+const KINDS: [Kind; 3] = [Kind::Plain, Kind::Drops, Kind::PerThread];
+
+/// What the thread has used before its end.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Before {
+    Nothing,
+    Plain,
+    Drops,
+}
+
+/// What the destructors do with `KINDS[USE]` in the round that the key's value counts down to.
+static USE: AtomicUsize = AtomicUsize::new(0);
+static CALLS: AtomicUsize = AtomicUsize::new(0);
+
+fn word(n: usize) -> *mut c_void {
+    std::ptr::null_mut::<u8>().wrapping_add(n).cast()
+}
+
+// SAFETY: the destructors take any word.
+static FIRST: StaticKey = unsafe { StaticKey::with_destructor(first) };
+// SAFETY: as above.
+static LAST: StaticKey = unsafe { StaticKey::with_destructor(last) };
+
+unsafe extern "system" fn first(rounds: *mut c_void) {
+    round(&FIRST, rounds as usize);
+}
+
+unsafe extern "system" fn last(rounds: *mut c_void) {
+    round(&LAST, rounds as usize);
+}
+
+fn round(key: &StaticKey, rounds: usize) {
+    if rounds > 1 {
+        return key.set(word(rounds - 1)).unwrap();
+    }
+    CALLS.fetch_add(1, SeqCst);
+    let used = match KINDS[USE.load(SeqCst)] {
+        Kind::Plain => PLAIN.try_with(|v| v[3] == 1),
+        Kind::Drops => DROPS.try_with(|_| true),
+        Kind::PerThread => VALUES.try_with(|v| **v == 1),
+    };
+    assert_eq!(used, Ok(true));
+}
+
+/// Runs `threads` threads, one after another. How much they leave: bytes, values with a destructor, and values of `VALUES`.
+fn left_by(threads: usize, key: &'static StaticKey, round: usize, before: Before) -> [isize; 3] {
+    let live = || {
+        let values = census().built() as isize - census().dropped() as isize;
+        [LIVE.load(SeqCst), values, VALUES.len() as isize]
+    };
+    let [bytes, values, per_thread] = live();
+    for _ in 0..threads {
+        let body = move || {
+            match before {
+                Before::Nothing => {}
+                Before::Plain => EARLY_PLAIN.with(|v| assert_eq!(v.replace(2), 1)),
+                Before::Drops => EARLY.with(|_| ()),
+            }
+            key.set(word(round)).unwrap();
+        };
+        thread::spawn(body).join().unwrap();
+    }
+    let now = live();
+    [now[0] - bytes, now[1] - values, now[2] - per_thread]
+}
+
+/// The crate's own destructor is not called any more.
+fn cannot_be_helped(after: bool, round: usize) -> bool {
+    after && round == ROUNDS
+}
+
+/// It is called for the first time in the last round, and what it is to destroy was made in this round or the one before.
+fn is_visited_too_late(after: bool, round: usize, kind: Kind) -> bool {
+    !EXIT_LIST && kind == Kind::Drops && round + usize::from(after) >= ROUNDS
+}
+
+#[test]
+fn nothing_is_left_behind() {
+    const THREADS: usize = 50;
+    // The order of keys: FIRST's, the crate's, LAST's.
+    for key in [&FIRST, &LAST] {
+        key.set(word(1)).unwrap();
+        key.set(word(0)).unwrap();
+        EARLY_PLAIN.with(|_| ());
+    }
+    // Numbers and the objects' own memory.
+    PLAIN.with(|_| ());
+    DROPS.with(|_| ());
+    VALUES.with(|_| ());
+
+    // ThreadSanitizer takes its state down in the last round, and LeakSanitizer finds what cannot be helped.
+    let rounds = children::times("OS_THREAD_LOCAL_ROUNDS", ROUNDS);
+    let late_first_uses = children::times("OS_THREAD_LOCAL_LATE_FIRST_USES", 1) != 0;
+    let (mut cases, mut failed) = (0, 0);
+    for (after, key) in [(false, &FIRST), (true, &LAST)] {
+        for round in 1..=rounds {
+            for (index, &kind) in KINDS.iter().enumerate() {
+                for before in [Before::Nothing, Before::Plain, Before::Drops] {
+                    let leaks =
+                        cannot_be_helped(after, round) || is_visited_too_late(after, round, kind);
+                    if !late_first_uses && (leaks || before != Before::Drops) {
+                        continue;
+                    }
+                    USE.store(index, SeqCst);
+                    let calls = CALLS.load(SeqCst);
+                    // What a few threads leave for later ones is there after the first ones.
+                    left_by(8, key, round, before);
+                    let left = left_by(THREADS, key, round, before);
+                    assert_eq!(CALLS.load(SeqCst) - calls, 8 + THREADS);
+                    cases += 1;
+                    // The least that a thread could leave is a value of a word, with what the crate needs for it.
+                    let nothing_left = left[0] < 16 * THREADS as isize && left[1..] == [0, 0];
+                    if leaks {
+                        // Whatever is left: it is not more than the value and the record of each thread.
+                        assert!(left[0] < 2_048 * THREADS as isize, "{:?}", left);
+                        assert!(left[1] <= THREADS as isize && left[2] <= THREADS as isize);
+                    } else if !nothing_left {
+                        let order = if after { "after" } else { "before" };
+                        println!(
+                            "round {}, a key made {} the crate's, {:?}, the thread used {:?} before: {} threads left \
+                             {} bytes, {} values, {} of PerThread",
+                            round, order, kind, before, THREADS, left[0], left[1], left[2]
+                        );
+                        failed += 1;
+                    }
+                }
+            }
+        }
+    }
+    assert_eq!(census().strayed(), 0);
+    assert_eq!(failed, 0, "of {} cases", cases);
+}
