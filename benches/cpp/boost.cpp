@@ -28,6 +28,11 @@ extern "C" void boost_static_loop(std::uint64_t iterations) {
 
 extern "C" __attribute__((noinline)) std::uint64_t boost_static_access() { return get(fixed()); }
 
+extern "C" void boost_life() {
+    Pointer pointer;
+    black_box(get(pointer));
+}
+
 extern "C" void* boost_objects_new(std::uint64_t count) { return new Objects(count); }
 extern "C" void boost_objects_drop(void* objects) { delete static_cast<Objects*>(objects); }
 

@@ -1,6 +1,13 @@
-//! What the benchmarks are made of: the peers, the scenarios, the measuring in rounds, the report.
+//! What the benchmarks are made of: the peers, the scenarios, the measuring in rounds, the floors, the report.
 
+pub mod chart;
+pub mod clock;
+pub mod floors;
+pub mod growth;
+pub mod machine;
+pub mod options;
 pub mod peers;
 pub mod report;
 pub mod rounds;
 pub mod scenarios;
+pub mod stats;

@@ -1,4 +1,4 @@
-//! Everyone who is measured, behind one trait: a number of thread-local objects that are used one after another.
+//! All that is measured, behind one trait: a number of thread-local objects that are used one after another.
 //!
 //! Every value is one word with a destructor that the optimizer cannot drop, unless a row says otherwise.
 
@@ -6,7 +6,13 @@ use std::cell::Cell;
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-/// The value of every row.
+/// What the objects of a row hold: one word.
+pub trait Payload: Send + 'static {
+    fn new() -> Self;
+    fn get(&self) -> u64;
+}
+
+/// The value of every row that does not say otherwise: it has a destructor.
 pub struct Value(Cell<u64>);
 
 impl Value {
@@ -22,10 +28,37 @@ impl Value {
     }
 }
 
+impl Payload for Value {
+    #[inline]
+    fn new() -> Self {
+        Value::new()
+    }
+
+    #[inline(always)]
+    fn get(&self) -> u64 {
+        self.get()
+    }
+}
+
 impl Drop for Value {
     #[inline]
     fn drop(&mut self) {
         black_box(self.0.get());
+    }
+}
+
+/// A value without a destructor.
+pub struct Plain(Cell<u64>);
+
+impl Payload for Plain {
+    #[inline]
+    fn new() -> Self {
+        Plain(Cell::new(1))
+    }
+
+    #[inline(always)]
+    fn get(&self) -> u64 {
+        self.0.get()
     }
 }
 
@@ -41,10 +74,27 @@ pub const STD_PLAIN: &str = "std, no destructor";
 /// Of the counters only.
 pub const ATOMIC: &str = "one AtomicU64 for all";
 pub const NOTHING: &str = "the loop or thread alone";
+/// Of the scenario with many other threads only: ours without them.
+pub const ALONE: &str = "the same without other threads";
 
-/// All columns, in the order of the table.
-pub const ALL: [&str; 11] =
-    [OURS, DIRECT, RAW, ANCESTOR, THREAD_LOCAL, STD, STD_PLAIN, CPP, BOOST, ATOMIC, NOTHING];
+/// The peers that belong together, in the order of the tables and of the chart.
+pub struct Group {
+    pub title: &'static str,
+    pub peers: &'static [&'static str],
+}
+
+/// `ALONE` is in none: its figure is that of another scenario.
+pub const GROUPS: [Group; 4] = [
+    Group { title: "this crate", peers: &[OURS, DIRECT] },
+    Group { title: "other crates and libraries, objects", peers: &[ANCESTOR, THREAD_LOCAL, BOOST] },
+    Group { title: "the C library's and the compiler's", peers: &[RAW, STD, STD_PLAIN, CPP] },
+    Group { title: "for comparison", peers: &[ATOMIC, NOTHING] },
+];
+
+/// All columns, in order.
+pub fn all() -> impl Iterator<Item = &'static str> {
+    GROUPS.into_iter().flat_map(|group| group.peers.iter().copied())
+}
 
 /// A set of thread-local objects of one kind.
 pub trait Objects: Send + Sync + Sized + 'static {
@@ -57,6 +107,8 @@ pub trait Objects: Send + Sync + Sized + 'static {
     }
 
     fn create(count: usize) -> Self;
+    /// Creates, uses and drops one object, which is on the stack and not in a set.
+    fn life();
     /// Uses each object once, in order.
     fn use_all(&self);
     /// Uses the first object again and again, in one loop.
@@ -81,6 +133,12 @@ impl<O: Object> Objects for Vec<O> {
         (0..count).map(|_| O::create()).collect()
     }
 
+    #[inline]
+    fn life() {
+        let object = O::create();
+        black_box(black_box(&object).read());
+    }
+
     #[inline(never)]
     fn use_all(&self) {
         for object in self {
@@ -103,53 +161,42 @@ impl<O: Object> Objects for Vec<O> {
     }
 }
 
-pub type Ours = Vec<os_thread_local::ThreadLocal<Value>>;
-pub type Direct = Vec<os_thread_local_direct::ThreadLocal<Value>>;
-pub type Ancestor = Vec<os_thread_local_0_1::ThreadLocal<Value>>;
-pub type ThreadLocalCrate = Vec<thread_local::ThreadLocal<Value>>;
+pub type Ours<V = Value> = Vec<os_thread_local::ThreadLocal<V>>;
+pub type Direct<V = Value> = Vec<os_thread_local_direct::ThreadLocal<V>>;
+pub type Ancestor<V = Value> = Vec<os_thread_local_0_1::ThreadLocal<V>>;
+pub type ThreadLocalCrate<V = Value> = Vec<thread_local::ThreadLocal<V>>;
 pub type Raw = Vec<RawKey>;
-
-impl Object for os_thread_local::ThreadLocal<Value> {
-    const NAME: &'static str = OURS;
-    #[inline]
-    fn create() -> Self {
-        Self::new(Value::new)
-    }
-    #[inline(always)]
-    fn read(&self) -> u64 {
-        self.with(Value::get)
-    }
-}
-
-impl Object for os_thread_local_direct::ThreadLocal<Value> {
-    const NAME: &'static str = DIRECT;
-    #[inline]
-    fn create() -> Self {
-        Self::new(Value::new)
-    }
-    #[inline(always)]
-    fn read(&self) -> u64 {
-        self.with(Value::get)
-    }
-}
+// `thread_local::ThreadLocal` is the peer of these: its values belong to the object, too.
+pub type OursPerThread = Vec<os_thread_local::PerThread<Value>>;
+pub type DirectPerThread = Vec<os_thread_local_direct::PerThread<Value>>;
 
 /// glibc has 1,024 keys; a few are taken.
 const KEYS: usize = 1_000;
 
-impl Object for os_thread_local_0_1::ThreadLocal<Value> {
-    const NAME: &'static str = ANCESTOR;
-    const MAX: Option<usize> = Some(KEYS);
-    #[inline]
-    fn create() -> Self {
-        Self::new(Value::new)
-    }
-    #[inline(always)]
-    fn read(&self) -> u64 {
-        self.with(Value::get)
-    }
+macro_rules! object {
+    ($name:expr, $($krate:ident)::+ <$V:ident> $(, $max:expr)?) => {
+        impl<$V: Payload> Object for $($krate)::+<$V> {
+            const NAME: &'static str = $name;
+            $(const MAX: Option<usize> = Some($max);)?
+            #[inline]
+            fn create() -> Self {
+                Self::new($V::new)
+            }
+            #[inline(always)]
+            fn read(&self) -> u64 {
+                self.with($V::get)
+            }
+        }
+    };
 }
 
-impl Object for thread_local::ThreadLocal<Value> {
+object!(OURS, os_thread_local::ThreadLocal<V>);
+object!(OURS, os_thread_local::PerThread<V>);
+object!(DIRECT, os_thread_local_direct::ThreadLocal<V>);
+object!(DIRECT, os_thread_local_direct::PerThread<V>);
+object!(ANCESTOR, os_thread_local_0_1::ThreadLocal<V>, KEYS);
+
+impl<V: Payload> Object for thread_local::ThreadLocal<V> {
     const NAME: &'static str = THREAD_LOCAL;
     #[inline]
     fn create() -> Self {
@@ -157,7 +204,7 @@ impl Object for thread_local::ThreadLocal<Value> {
     }
     #[inline(always)]
     fn read(&self) -> u64 {
-        self.get_or(Value::new).get()
+        self.get_or(V::new).get()
     }
 }
 
@@ -363,6 +410,7 @@ mod cpp {
         extern "C" {
             pub fn boost_static_loop(iterations: u64);
             fn boost_static_access() -> u64;
+            pub fn boost_life();
             pub fn boost_objects_new(count: u64) -> *mut c_void;
             pub fn boost_objects_drop(objects: *mut c_void);
             pub fn boost_objects_use(objects: *mut c_void);
@@ -404,6 +452,10 @@ impl Objects for Boost {
     fn create(count: usize) -> Self {
         // SAFETY: the function asks for nothing.
         Boost(unsafe { cpp::boost_objects_new(count as u64) })
+    }
+    fn life() {
+        // SAFETY: the function asks for nothing.
+        unsafe { cpp::boost_life() }
     }
     fn use_all(&self) {
         // SAFETY: made by `create`.

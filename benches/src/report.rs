@@ -1,28 +1,121 @@
-//! The report: one Markdown table and one SVG chart.
+//! The report: tables for a terminal and for Markdown, and charts.
 
-use crate::peers::{self, ANCESTOR, DIRECT, NOTHING, OURS, RAW, STD, THREAD_LOCAL};
+use crate::floors::{self, Verdict};
+use crate::machine::Load;
+use crate::peers::{self, ANCESTOR, NOTHING, OURS, THREAD_LOCAL};
 use crate::rounds::Scenario;
-use plotters::prelude::*;
-use plotters::style::text_anchor::{HPos, Pos, VPos};
+use crate::stats::Quartiles;
 use std::fmt::Write;
 use std::path::Path;
 
 /// Nanoseconds with a unit a person would choose.
 pub fn human(nanoseconds: f64) -> String {
-    let (number, unit) = match nanoseconds {
-        n if n < 1_000.0 => (n, "ns"),
-        n if n < 1_000_000.0 => (n / 1e3, "µs"),
-        n => (n / 1e6, "ms"),
+    let (number, unit) = match nanoseconds.abs() {
+        n if n < 999.5 => (nanoseconds, "ns"),
+        n if n < 999_500.0 => (nanoseconds / 1e3, "µs"),
+        _ => (nanoseconds / 1e6, "ms"),
     };
-    match number {
-        n if n < 10.0 => format!("{n:.2} {unit}"),
-        n if n < 100.0 => format!("{n:.1} {unit}"),
-        n => format!("{n:.0} {unit}"),
+    match number.abs() {
+        n if n < 9.995 => format!("{number:.2} {unit}"),
+        n if n < 99.95 => format!("{number:.1} {unit}"),
+        _ => format!("{number:.0} {unit}"),
     }
 }
 
+/// A ratio and its quartiles.
+fn ratio_text(ratio: Quartiles) -> [String; 2] {
+    [format!("{:.2}", ratio.median), format!("{:.2} .. {:.2}", ratio.q1, ratio.q3)]
+}
+
+/// A table for a terminal: the first column to the left, the others to the right.
+struct Columns(Vec<Vec<String>>);
+
+impl Columns {
+    fn new<const N: usize>(head: [&str; N]) -> Columns {
+        Columns(vec![head.map(str::to_owned).into()])
+    }
+
+    fn line<const N: usize>(&mut self, cells: [String; N]) {
+        self.0.push(cells.into());
+    }
+
+    /// A line that is not in columns.
+    fn heading(&mut self, scenario: &Scenario) {
+        self.0.push(vec![format!("\n{}: {}", scenario.id, scenario.title)]);
+    }
+
+    fn print(&self) -> String {
+        let in_columns = || self.0.iter().filter(|line| line.len() > 1);
+        let width = |column: usize| {
+            let cells = in_columns().filter_map(|line| line.get(column));
+            cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+        };
+        let mut out = String::new();
+        for line in &self.0 {
+            let mut text = String::new();
+            for (column, cell) in line.iter().enumerate() {
+                let width = width(column);
+                let _ = match column {
+                    0 => write!(text, "{cell:<width$}"),
+                    _ => write!(text, "  {cell:>width$}"),
+                };
+            }
+            out.push_str(text.trim_end());
+            out.push('\n');
+        }
+        out
+    }
+}
+
+/// For a terminal: every row with its median, its quartiles and ours as a multiple of it.
+pub fn rows(scenarios: &[Scenario]) -> String {
+    let mut out = Columns::new(["", "median", "quartiles", "ours / it", "quartiles", ""]);
+    for scenario in scenarios {
+        out.heading(scenario);
+        for row in &scenario.rows {
+            let Some(figure) = row.quartiles() else { continue };
+            let ratio = scenario.ratio(OURS, row.peer).filter(|_| row.peer != OURS);
+            let same = ratio.is_some_and(|ratio| ratio.contains(1.0));
+            let [ratio, of_ratio] = ratio.map(ratio_text).unwrap_or_default();
+            out.line([
+                format!("  {}", row.peer),
+                human(figure.median),
+                format!("{} .. {}", human(figure.q1), human(figure.q3)),
+                ratio,
+                of_ratio,
+                if same { "no difference shown".into() } else { String::new() },
+            ]);
+        }
+    }
+    out.print()
+}
+
+/// For a terminal: every floor and what was reached.
+pub fn core(scenarios: &[Scenario]) -> String {
+    let head = ["", "ours", "the peer's", "ratio", "quartiles", "floor", "reached"];
+    let mut out = Columns::new(head);
+    let mut last = "";
+    for measured in floors::measured(scenarios) {
+        if measured.floor.scenario != last {
+            out.heading(measured.scenario);
+            last = measured.floor.scenario;
+        }
+        let [ratio, of_ratio] = ratio_text(measured.ratio);
+        out.line([
+            format!("  {} / {}", measured.floor.this, measured.floor.peer),
+            human(measured.this.median),
+            human(measured.peer.median),
+            ratio,
+            of_ratio,
+            format!("{:.2}", measured.floor.most),
+            measured.verdict.word().into(),
+        ]);
+    }
+    out.print()
+}
+
 /// The part of a Markdown file between two marks that a program writes; the rest belongs to people.
-pub fn replace_section(file: &Path, section: &str, body: &str) -> std::io::Result<()> {
+fn replace_section(file: &Path, section: &str, body: &str) -> std::io::Result<()> {
     let (open, close) = (format!("<!-- begin {section} -->"), format!("<!-- end {section} -->"));
     let text = std::fs::read_to_string(file).unwrap_or_default();
     let (before, after) = match (text.find(&open), text.find(&close)) {
@@ -32,11 +125,14 @@ pub fn replace_section(file: &Path, section: &str, body: &str) -> std::io::Resul
     std::fs::write(file, format!("{before}{open}\n{body}{close}{after}"))
 }
 
-/// The table: a line per scenario, a column per peer.
-pub fn table<'a>(scenarios: impl IntoIterator<Item = &'a Scenario> + Clone) -> String {
-    let columns: Vec<_> = peers::ALL
-        .into_iter()
-        .filter(|peer| scenarios.clone().into_iter().any(|s| s.find(peer).is_some()))
+/// A Markdown table: a line per scenario, a column per peer that one of them has.
+fn table(
+    scenarios: &[&Scenario],
+    without: &[&str],
+    cell: impl Fn(&Scenario, &str) -> Option<String>,
+) -> String {
+    let columns: Vec<_> = peers::all()
+        .filter(|peer| !without.contains(peer) && scenarios.iter().any(|s| s.find(peer).is_some()))
         .collect();
     let mut out = String::new();
     let _ = writeln!(out, "| one operation | {} |", columns.join(" | "));
@@ -44,8 +140,8 @@ pub fn table<'a>(scenarios: impl IntoIterator<Item = &'a Scenario> + Clone) -> S
     for scenario in scenarios {
         let _ = write!(out, "| {} |", scenario.title);
         for peer in &columns {
-            let _ = match scenario.figure(peer) {
-                Some(figure) => write!(out, " {} |", human(figure)),
+            let _ = match cell(scenario, peer) {
+                Some(cell) => write!(out, " {cell} |"),
                 None => write!(out, " |"),
             };
         }
@@ -54,86 +150,115 @@ pub fn table<'a>(scenarios: impl IntoIterator<Item = &'a Scenario> + Clone) -> S
     out
 }
 
-/// The same as ratios: what a peer needs, in units of what this crate needs.
-pub fn ratios(scenarios: &[Scenario]) -> String {
-    let columns: Vec<_> = peers::ALL
-        .into_iter()
-        .filter(|peer| {
-            ![OURS, NOTHING].contains(peer) && scenarios.iter().any(|s| s.find(peer).is_some())
-        })
-        .collect();
-    let mut out = String::new();
-    let _ = writeln!(out, "| one operation | {} |", columns.join(" | "));
-    let _ = writeln!(out, "| --- |{}", " ---: |".repeat(columns.len()));
-    for scenario in scenarios {
-        let Some(ours) = scenario.figure(OURS) else {
-            continue;
-        };
-        let _ = write!(out, "| {} |", scenario.title);
-        for peer in &columns {
-            let _ = match scenario.figure(peer) {
-                Some(figure) => write!(out, " {:.2} |", ours / figure),
-                None => write!(out, " |"),
-            };
-        }
-        out.push('\n');
-    }
-    out
+fn medians(scenarios: &[&Scenario]) -> String {
+    table(scenarios, &[], |scenario, peer| Some(human(scenario.figure(peer)?.median)))
 }
 
-/// What was aimed at: this crate's row, at most so many times a peer's, in a scenario.
-const AIMS: [(&str, &str, &str, f64); 16] = [
-    (OURS, RAW, "hot/static/loop", 1.05),
-    (OURS, RAW, "hot/static/call", 1.05),
-    (OURS, ANCESTOR, "hot/static/loop", 0.90),
-    (OURS, ANCESTOR, "hot/static/call", 0.90),
-    (OURS, RAW, "hot/object/loop", 1.10),
-    (OURS, RAW, "hot/object/call", 1.10),
-    (OURS, ANCESTOR, "hot/object/loop", 1.08),
-    (OURS, ANCESTOR, "hot/object/call", 1.08),
-    (OURS, THREAD_LOCAL, "hot/100000", 0.40),
-    (DIRECT, THREAD_LOCAL, "hot/static/loop", 0.65),
-    (DIRECT, THREAD_LOCAL, "hot/static/call", 0.65),
-    (DIRECT, RAW, "hot/static/call", 0.50),
-    (DIRECT, THREAD_LOCAL, "hot/object/call", 0.95),
-    (DIRECT, STD, "hot/static/call", 1.00),
-    (OURS, ANCESTOR, "create-use-drop/1", 1.00),
-    (OURS, ANCESTOR, "thread/900", 1.00),
+fn medians_with_spread(scenarios: &[&Scenario]) -> String {
+    table(scenarios, &[], |scenario, peer| {
+        let figure = scenario.figure(peer)?;
+        Some(format!("{} ±{:.0}%", human(figure.median), figure.spread().abs() * 50.0))
+    })
+}
+
+fn ratios(scenarios: &[&Scenario]) -> String {
+    table(scenarios, &[OURS, NOTHING], |scenario, peer| {
+        let ratio = scenario.ratio(OURS, peer)?;
+        Some(format!("{:.2}{}", ratio.median, if ratio.contains(1.0) { " ≈" } else { "" }))
+    })
+}
+
+/// The explanation of what `medians_with_spread` and `ratios` write.
+const LEGEND: &str = "A time is the median of all rounds, ± half the distance of the quartiles. A ratio is ours \
+    (default features) to the peer's, the median of the ratios in each round: below 1, ours is faster. ≈: the quartiles of \
+    the ratio lie on both sides of 1, so the run shows no difference.\n\n";
+
+/// The tables of a page, by the beginning of their scenarios' ids.
+const PARTS: [(&str, &[&str]); 6] = [
+    ("Access", &["hot/"]),
+    ("First use", &["first-use/"]),
+    ("End of a thread", &["end/", "thread/"]),
+    ("Life of an object", &["create-use-drop/"]),
+    ("Threads that start and end at once", &["use-exit/"]),
+    ("`PerThread`", &["per-thread/"]),
 ];
 
-/// The aims, and what this run says of them.
-fn aims(scenarios: &[Scenario]) -> String {
+fn results(scenarios: &[Scenario]) -> String {
+    let mut out = String::from(LEGEND);
+    for (title, prefixes) in PARTS {
+        let of_part: Vec<_> = scenarios
+            .iter()
+            .filter(|scenario| prefixes.iter().any(|prefix| scenario.id.starts_with(prefix)))
+            .collect();
+        let _ = writeln!(
+            out,
+            "### {title}\n\n{}\n{}",
+            medians_with_spread(&of_part),
+            ratios(&of_part),
+        );
+    }
+    out.truncate(out.trim_end().len());
+    out.push('\n');
+    out
+}
+
+fn floors_table<'a>(floors: impl IntoIterator<Item = &'a floors::Measured<'a>>) -> String {
     let mut out = String::new();
-    let _ = writeln!(out, "| what was aimed at | this | to | aim | measured |");
-    let _ = writeln!(out, "| --- | --- | --- | ---: | ---: |");
-    for (this, peer, id, aim) in AIMS {
-        let Some(scenario) = scenarios.iter().find(|scenario| scenario.id == id) else {
-            continue;
-        };
-        if let (Some(ours), Some(theirs)) = (scenario.figure(this), scenario.figure(peer)) {
-            let measured = format!("{:.2}", ours / theirs);
-            let bold = if ours / theirs < aim + 0.005 { "" } else { "**" };
-            let title = &scenario.title;
-            let _ =
-                writeln!(out, "| {title} | {this} | {peer} | {aim:.2} | {bold}{measured}{bold} |");
-        }
+    let _ =
+        writeln!(out, "| one operation | row | to | at most | measured | quartiles | reached |");
+    let _ = writeln!(out, "| --- | --- | --- | ---: | ---: | ---: | --- |");
+    for measured in floors {
+        let [ratio, of_ratio] = ratio_text(measured.ratio);
+        let _ = writeln!(
+            out,
+            "| {} | {} | {} | {:.2} | {ratio} | {of_ratio} | {} |",
+            measured.scenario.title,
+            measured.floor.this,
+            measured.floor.peer,
+            measured.floor.most,
+            measured.verdict.word(),
+        );
     }
     out
 }
 
-/// By how much a peer must be ahead to count as ahead: a twentieth is the machine's mood.
-const AHEAD: f64 = 1.05;
-
-/// Where those that do the same work for objects are ahead of the default features, and why.
-pub fn behind(scenarios: &[Scenario]) -> String {
+/// What was not reached, and where a peer that does the same work for objects is faster than the default features.
+fn not_reached(scenarios: &[Scenario]) -> String {
+    let measured = floors::measured(scenarios);
+    let missed: Vec<_> =
+        measured.iter().filter(|floor| floor.verdict != Verdict::Reached).collect();
     let mut out = String::new();
-    let _ = writeln!(out, "| where others are ahead | {ANCESTOR} | {THREAD_LOCAL} | why |");
-    let _ = writeln!(out, "| --- | ---: | ---: | --- |");
+    if missed.is_empty() {
+        let _ = writeln!(out, "All {} floors were reached.", measured.len());
+    } else {
+        let _ = writeln!(
+            out,
+            "{} of {} floors were reached. The others:\n\n{}",
+            measured.len() - missed.len(),
+            measured.len(),
+            floors_table(missed),
+        );
+        out.pop();
+    }
+    out.push('\n');
+    let behind = behind(scenarios);
+    if behind.is_empty() {
+        out.push_str("No peer that provides objects is faster in any row.\n");
+    } else {
+        let _ = writeln!(out, "| slower than | {ANCESTOR} | {THREAD_LOCAL} | reason |");
+        let _ = writeln!(out, "| --- | ---: | ---: | --- |");
+        out.push_str(&behind);
+    }
+    out
+}
+
+fn behind(scenarios: &[Scenario]) -> String {
+    let mut out = String::new();
     let mut last = "";
-    for scenario in scenarios {
+    for scenario in scenarios.iter().filter(|scenario| !scenario.reason.is_empty()) {
         let ahead = [ANCESTOR, THREAD_LOCAL].map(|peer| {
-            let ratio = scenario.figure(OURS)? / scenario.figure(peer)?;
-            (ratio > AHEAD).then(|| format!(" {ratio:.2}"))
+            let ratio = scenario.ratio(OURS, peer)?;
+            (ratio.q1 > 1.0).then(|| format!(" {:.2}", ratio.median))
         });
         if ahead.iter().any(Option::is_some) {
             let [ancestor, thread_local] = ahead.map(Option::unwrap_or_default);
@@ -145,95 +270,94 @@ pub fn behind(scenarios: &[Scenario]) -> String {
     out
 }
 
-// Of a brightness that can be read on white and on near-black.
-const TEXT: RGBColor = RGBColor(118, 131, 144);
-const OURS_COLOR: RGBColor = RGBColor(224, 108, 44);
-const PEER_COLOR: RGBColor = RGBColor(84, 138, 196);
-const NOTHING_COLOR: RGBColor = RGBColor(140, 140, 140);
+/// A complete run.
+pub struct Run {
+    pub scenarios: Vec<Scenario>,
+    /// The tables of `growth`.
+    pub growth: String,
+    pub machine: String,
+    pub load: Load,
+}
 
-const WIDTH: u32 = 1000;
-const BAR: i32 = 15;
-const LABEL: i32 = 190;
-/// A bar this many times as long as ours is cut.
-const CUT: f64 = 6.0;
+/// The spread of a row of the hot path up to which its figures may be committed.
+const HOT_SPREAD: f64 = 0.1;
 
-/// Small multiples: a panel per scenario, a bar per peer.
-pub fn chart(file: &Path, scenarios: &[&Scenario]) -> Result<(), Box<dyn std::error::Error>> {
-    let panel_height = |scenario: &Scenario| 46 + scenario.rows.len() as i32 * (BAR + 4);
-    let lines: Vec<_> = scenarios.chunks(2).collect();
-    let heights: Vec<i32> =
-        lines.iter().map(|line| line.iter().map(|s| panel_height(s)).max().unwrap_or(0)).collect();
-    let height = 40 + heights.iter().sum::<i32>();
-
-    let root = SVGBackend::new(file, (WIDTH, height as u32)).into_drawing_area();
-    let heading = ("sans-serif", 15).into_font().style(FontStyle::Bold).color(&TEXT);
-    let title = ("sans-serif", 13).into_font().style(FontStyle::Bold).color(&TEXT);
-    let right =
-        ("sans-serif", 12).into_font().color(&TEXT).pos(Pos::new(HPos::Right, VPos::Center));
-    let left = ("sans-serif", 12).into_font().color(&TEXT).pos(Pos::new(HPos::Left, VPos::Center));
-    root.draw(&Text::new("Time per operation, shorter is better", (10, 10), heading))?;
-
-    let mut top = 40;
-    for (line, height) in lines.iter().zip(&heights) {
-        for (column, scenario) in line.iter().enumerate() {
-            let x = column as i32 * (WIDTH as i32 / 2) + 10;
-            root.draw(&Text::new(scenario.title.clone(), (x, top), title.clone()))?;
-            let ours = scenario.figure(OURS).unwrap_or(f64::INFINITY);
-            let figures: Vec<_> = peers::ALL
-                .into_iter()
-                .filter_map(|peer| Some((peer, scenario.figure(peer)?)))
-                .collect();
-            let longest =
-                figures.iter().map(|(_, figure)| *figure).fold(0.0, f64::max).min(ours * CUT);
-            let room = f64::from(WIDTH as i32 / 2 - LABEL - 100);
-            for (index, (peer, figure)) in figures.into_iter().enumerate() {
-                let y = top + 22 + index as i32 * (BAR + 4);
-                let color = match peer {
-                    OURS | DIRECT => OURS_COLOR,
-                    NOTHING => NOTHING_COLOR,
-                    _ => PEER_COLOR,
-                };
-                let length = (room * (figure / longest).min(1.0)).max(1.0) as i32;
-                let begin = x + LABEL;
-                root.draw(&Text::new(peer, (begin - 6, y + BAR / 2), right.clone()))?;
-                root.draw(&Rectangle::new(
-                    [(begin, y), (begin + length, y + BAR)],
-                    color.filled(),
-                ))?;
-                let cut = if figure > longest * 1.0001 { " (cut)" } else { "" };
-                let note = format!("{}{cut}", human(figure));
-                root.draw(&Text::new(note, (begin + length + 6, y + BAR / 2), left.clone()))?;
-            }
+impl Run {
+    /// What the figures were measured on, in a sentence or two.
+    pub fn provenance(&self) -> String {
+        let mut out = format!("Measured on: {}. {}", self.machine, self.load);
+        if let Some((spread, row)) = self.hot_spread() {
+            let _ = write!(
+                out,
+                " The largest distance of the quartiles in a row of the hot path: {:.0} % of its median ({row}).",
+                spread * 100.0
+            );
         }
-        top += height;
+        out
     }
-    root.present()?;
-    Ok(())
+
+    /// The hot row with the largest spread.
+    fn hot_spread(&self) -> Option<(f64, String)> {
+        let hot = self.scenarios.iter().filter(|scenario| scenario.id.starts_with("hot/"));
+        let rows = hot.flat_map(|scenario| {
+            scenario.rows.iter().filter_map(move |row| {
+                let name = format!("{}, {}", scenario.title, row.peer);
+                Some((row.quartiles()?.spread(), name))
+            })
+        });
+        rows.max_by(|a, b| a.0.total_cmp(&b.0))
+    }
+
+    /// Why these figures are not to be committed.
+    pub fn objection(&self) -> Option<String> {
+        if !self.load.quiet() {
+            return Some(self.load.to_string());
+        }
+        self.hot_spread().filter(|(spread, _)| *spread >= HOT_SPREAD).map(|(spread, row)| {
+            format!("the quartiles of {row} are {:.0} % apart", spread * 100.0)
+        })
+    }
+
+    fn starting_with(&self, prefix: &str) -> Vec<&Scenario> {
+        self.scenarios.iter().filter(|scenario| scenario.id.starts_with(prefix)).collect()
+    }
+
+    /// Writes the pages, the charts and the README's table.
+    pub fn write(&self, folder: &Path, readme: &Path) -> Result<(), Box<dyn std::error::Error>> {
+        std::fs::create_dir_all(folder)?;
+        let provenance = self.provenance();
+
+        let page = folder.join("BENCHMARKS.md");
+        replace_section(&page, "not reached", &not_reached(&self.scenarios))?;
+        let measured = floors::measured(&self.scenarios);
+        let body = format!(
+            "{provenance}\n\n{}\n### Floors\n\n{}",
+            results(&self.scenarios),
+            floors_table(&measured),
+        );
+        replace_section(&page, "results", &body)?;
+        replace_section(&page, "growth", &format!("{provenance}\n\n{}", self.growth))?;
+        let of_chart: Vec<_> = CHART
+            .iter()
+            .filter_map(|id| self.scenarios.iter().find(|scenario| scenario.id == *id))
+            .collect();
+        crate::chart::draw(&folder.join("benchmarks.svg"), &of_chart)?;
+        let body = format!("{provenance}\n\n{}", medians(&of_chart));
+        replace_section(readme, "speed", &body)?;
+
+        let counters = self.starting_with("counters/");
+        let body = format!(
+            "{provenance}\n\n{LEGEND}{}\n{}",
+            medians_with_spread(&counters),
+            ratios(&counters)
+        );
+        replace_section(&folder.join("COUNTERS.md"), "results", &body)?;
+        crate::chart::draw(&folder.join("counters.svg"), &counters)
+    }
 }
 
-/// What the figures were measured on.
-pub fn machine() -> String {
-    let output = |command: &str, args: &[&str]| {
-        let output = std::process::Command::new(command).args(args).output().ok()?;
-        let text = String::from_utf8_lossy(&output.stdout);
-        Some(text.lines().next()?.trim().to_owned())
-    };
-    let processor = std::fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| {
-        let line = text.lines().find(|line| line.starts_with("model name"))?;
-        Some(line.split_once(':')?.1.trim().to_owned())
-    });
-    let parts = [
-        processor,
-        std::thread::available_parallelism().ok().map(|n| format!("{n} hardware threads")),
-        output("uname", &["-sm"]),
-        output("getconf", &["GNU_LIBC_VERSION"]),
-        output("rustc", &["--version"]),
-    ];
-    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
-}
-
-/// The scenarios of the chart. None where threads contend: two runs would not agree.
-const CHART: [&str; 9] = [
+/// The scenarios of the chart and of the README.
+const CHART: [&str; 10] = [
     "hot/static/loop",
     "hot/static/call",
     "hot/object/loop",
@@ -241,31 +365,7 @@ const CHART: [&str; 9] = [
     "hot/1000",
     "hot/100000",
     "first-use/1000",
-    "create-use-drop/1",
     "thread/900",
+    "create-use-drop/1",
+    "create-use-drop/threads/8",
 ];
-
-/// Writes the tables and the chart of a complete run; the README has the rows of the chart.
-pub fn write(
-    folder: &Path,
-    readme: &Path,
-    scenarios: &[Scenario],
-) -> Result<(), Box<dyn std::error::Error>> {
-    std::fs::create_dir_all(folder)?;
-    let body = format!(
-        "Measured on: {}.\n\n{}\nAs ratios, ours (default features) to each peer; below 1 we are quicker:\n\n{}\n{}\n{}",
-        machine(),
-        table(scenarios),
-        ratios(scenarios),
-        behind(scenarios),
-        aims(scenarios),
-    );
-    replace_section(&folder.join("BENCHMARKS.md"), "results", &body)?;
-    let of_chart: Vec<_> = CHART
-        .iter()
-        .filter_map(|id| scenarios.iter().find(|scenario| scenario.id == *id))
-        .collect();
-    let body = format!("Measured on: {}.\n\n{}", machine(), table(of_chart.iter().copied()));
-    replace_section(readme, "speed", &body)?;
-    chart(&folder.join("benchmarks.svg"), &of_chart)
-}

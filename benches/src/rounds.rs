@@ -1,27 +1,24 @@
-//! Measuring in rounds: every round runs every row of a scenario once, each time starting with another one, so that a
-//! machine that is busy for a while is busy for all of them, and the ratios of one run mean something.
+//! Measuring in rounds: every round runs every row of a scenario once, and each round starts with another row. A machine
+//! that is busy for a while is busy for all rows, and the ratio of two rows within one round means something.
 
+use crate::clock::thread_time;
+use crate::stats::Quartiles;
 use std::time::{Duration, Instant};
+
+type Run = Box<dyn FnMut(u64) -> f64>;
 
 /// One peer in one scenario.
 pub struct Row {
     pub peer: &'static str,
-    run: Box<dyn FnMut(u64) -> Duration>,
+    run: Run,
     iterations: u64,
     /// Nanoseconds per operation, one per round.
     pub samples: Vec<f64>,
 }
 
 impl Row {
-    /// The quickest round: what the code costs when nobody disturbs it.
-    pub fn best(&self) -> f64 {
-        self.samples.iter().copied().fold(f64::INFINITY, f64::min)
-    }
-
-    pub fn median(&self) -> f64 {
-        let mut sorted = self.samples.clone();
-        sorted.sort_by(f64::total_cmp);
-        sorted[sorted.len() / 2]
+    pub fn quartiles(&self) -> Option<Quartiles> {
+        Quartiles::of(self.samples.iter().copied())
     }
 }
 
@@ -30,10 +27,7 @@ pub struct Scenario {
     pub id: String,
     /// What one operation is, for the table.
     pub title: String,
-    /// Whether the median says more than the best: threads compete, or a peer leaks and its best round is the one that finds
-    /// memory which others gave back.
-    pub by_median: bool,
-    /// Why a peer that leaves something out may be quicker.
+    /// Why a peer that leaves something out may be faster.
     pub reason: &'static str,
     pub rows: Vec<Row>,
     operations: f64,
@@ -42,11 +36,13 @@ pub struct Scenario {
 }
 
 /// How long to measure.
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Effort {
     /// Every row once: proves that it runs.
     Smoke,
-    /// Enough for a number.
+    /// A quarter of the rounds: enough to see a factor.
+    Quick,
+    /// Enough for a committed figure.
     Full,
 }
 
@@ -56,23 +52,18 @@ impl Scenario {
         Scenario {
             id: id.into(),
             title: title.into(),
-            by_median: false,
             reason: "",
             rows: Vec::new(),
             operations: operations as f64,
-            rounds: 150,
+            rounds: 101,
             chunk: Duration::from_millis(3),
         }
     }
 
+    /// How many rounds, and how long one row's turn in a round is to take.
     pub fn rounds(mut self, rounds: usize, chunk: Duration) -> Scenario {
         self.rounds = rounds;
         self.chunk = chunk;
-        self
-    }
-
-    pub fn by_median(mut self) -> Scenario {
-        self.by_median = true;
         self
     }
 
@@ -81,60 +72,65 @@ impl Scenario {
         self
     }
 
-    /// Adds a row whose closure does so many iterations and says how long they took; what it does outside of that
-    /// time is not counted.
-    pub fn row(&mut self, peer: &'static str, run: impl FnMut(u64) -> Duration + 'static) {
+    /// Adds a row whose closure does so many iterations and returns how long they took, in nanoseconds. What it does
+    /// outside of that time is not counted.
+    pub fn row(&mut self, peer: &'static str, run: impl FnMut(u64) -> f64 + 'static) {
         self.rows.push(Row { peer, run: Box::new(run), iterations: 1, samples: Vec::new() });
     }
 
-    /// Measures all rows, unless that was done already.
-    pub fn measure(&mut self, effort: Effort) {
-        if self.rows.iter().any(|row| !row.samples.is_empty()) {
-            return;
+    fn rounds_of(&self, effort: Effort) -> usize {
+        match effort {
+            Effort::Smoke => 1,
+            Effort::Quick => (self.rounds / 4).max(5),
+            Effort::Full => self.rounds,
         }
-        if effort == Effort::Smoke {
-            self.rounds = 1;
-        } else {
+    }
+
+    /// How many turns `measure` takes, and the weight of one: the time that it should take.
+    pub fn turns(&self, effort: Effort) -> (u64, Duration) {
+        ((self.rounds_of(effort) * self.rows.len()) as u64, self.chunk)
+    }
+
+    /// Measures all rows. Calls `turn` after the turn of each.
+    pub fn measure(&mut self, effort: Effort, mut turn: impl FnMut()) {
+        if effort != Effort::Smoke {
             for row in &mut self.rows {
                 row.calibrate(self.chunk);
             }
         }
         let count = self.rows.len();
-        for round in 0..self.rounds {
+        for round in 0..self.rounds_of(effort) {
             for index in 0..count {
                 let row = &mut self.rows[(round + index) % count];
                 let time = (row.run)(row.iterations);
-                row.samples
-                    .push(time.as_nanos() as f64 / (row.iterations as f64 * self.operations));
+                row.samples.push(time / (row.iterations as f64 * self.operations));
+                turn();
             }
         }
-    }
-
-    pub fn rounds_wanted(&self) -> usize {
-        self.rounds
-    }
-
-    /// Lets go of what the rows hold, objects and values; the numbers stay.
-    pub fn finish(mut self) -> Scenario {
+        // The closures hold the objects of the scenario, and those are not to be in the way of the next.
         for row in &mut self.rows {
-            row.run = Box::new(|_| unreachable!("a finished scenario is not measured"));
+            row.run = Box::new(|_| unreachable!("a measured scenario is not measured again"));
         }
-        self
     }
 
     pub fn find(&self, peer: &str) -> Option<&Row> {
         self.rows.iter().find(|row| row.peer == peer)
     }
 
-    /// The number that stands for a row.
-    pub fn figure(&self, peer: &str) -> Option<f64> {
-        let row = self.find(peer)?;
-        Some(if self.by_median { row.median() } else { row.best() })
+    /// The figure of a row that was measured.
+    pub fn figure(&self, peer: &str) -> Option<Quartiles> {
+        self.find(peer)?.quartiles()
+    }
+
+    /// What `this` needs in units of what `peer` needs: the quartiles of the ratio in each round.
+    pub fn ratio(&self, this: &str, peer: &str) -> Option<Quartiles> {
+        let (this, peer) = (self.find(this)?, self.find(peer)?);
+        Quartiles::of(this.samples.iter().zip(&peer.samples).map(|(this, peer)| this / peer))
     }
 }
 
 impl Row {
-    /// Doubles the iterations until a run takes as long as it should.
+    /// Doubles the iterations until a turn takes as long as it should.
     fn calibrate(&mut self, chunk: Duration) {
         loop {
             let begin = Instant::now();
@@ -148,12 +144,20 @@ impl Row {
     }
 }
 
-/// Runs `body` so often and says how long it took.
+/// Runs `body` so often and returns the processor time that it took, in nanoseconds.
 #[inline(always)]
-pub fn time(iterations: u64, mut body: impl FnMut()) -> Duration {
-    let begin = Instant::now();
-    for _ in 0..iterations {
-        body();
-    }
-    begin.elapsed()
+pub fn time(iterations: u64, mut body: impl FnMut()) -> f64 {
+    time_once(|| {
+        for _ in 0..iterations {
+            body();
+        }
+    })
+}
+
+/// The processor time of `body`, in nanoseconds: what else the machine does is not in it.
+#[inline(always)]
+pub fn time_once(body: impl FnOnce()) -> f64 {
+    let begin = thread_time();
+    body();
+    thread_time() - begin
 }

@@ -1,14 +1,13 @@
-//! What grows with the number of objects or of threads, up to 1,000,000 and 10,000: `cargo run --release --bin growth`. Takes a minute, and
-//! writes its tables into `docs/BENCHMARKS.md` (`BENCH_OUT=folder` for elsewhere). An argument divides both limits.
+//! What grows with the number of objects or of threads.
 
+use crate::peers::Value;
+use crate::report::human;
+use crate::scenarios::{grouped, Gate};
 use os_thread_local::ThreadLocal;
-use os_thread_local_benches::peers::Value;
-use os_thread_local_benches::report::{human, machine, replace_section};
-use os_thread_local_benches::scenarios::grouped;
 use std::fmt::Write;
 use std::hint::black_box;
-use std::path::PathBuf;
-use std::sync::{Arc, Condvar, Mutex};
+use std::process::Command;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -93,27 +92,6 @@ fn with_objects(count: usize) -> ([f64; 4], Option<usize>) {
     (times, memory)
 }
 
-/// Keeps threads alive until it is opened.
-#[derive(Default)]
-struct Gate {
-    open: Mutex<bool>,
-    changed: Condvar,
-}
-
-impl Gate {
-    fn wait(&self) {
-        let mut open = self.open.lock().expect("no panic");
-        while !*open {
-            open = self.changed.wait(open).expect("no panic");
-        }
-    }
-
-    fn open(&self) {
-        *self.open.lock().expect("no panic") = true;
-        self.changed.notify_all();
-    }
-}
-
 fn threads(limit: usize) -> String {
     let mut out = String::from(
         "| threads with a value | first use in one more thread | later use | first use of a new object | drop of an object with a value in each thread, per value | exit of all threads, each |\n\
@@ -179,18 +157,20 @@ fn with_threads(count: usize) -> [f64; 5] {
     [each(first, 1), each(later, 1_000), each(fresh, 100), each(drop, count), each(exit, count)]
 }
 
-fn main() {
-    let divisor = std::env::args().nth(1).map_or(1, |argument| argument.parse().expect("a number"));
+/// Both tables. `divisor` divides the limits, which are 1,000,000 objects and 10,000 threads.
+pub fn tables(divisor: usize) -> String {
     black_box(new().with(Value::get));
-    let objects = objects(1_000_000 / divisor);
-    let threads = threads(10_000 / divisor);
-    let body = format!("The best of three, on: {}.\n\n{objects}\n{threads}", machine());
-    print!("{body}");
-    let folder = std::env::var_os("BENCH_OUT").map(PathBuf::from);
-    if divisor == 1 || folder.is_some() {
-        let folder = folder
-            .unwrap_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs")));
-        replace_section(&folder.join("BENCHMARKS.md"), "growth", &body)
-            .expect("the folder can be written");
+    let (objects, threads) = (objects(1_000_000 / divisor), threads(10_000 / divisor));
+    format!("The best of {RUNS} runs in each column.\n\n{objects}\n{threads}")
+}
+
+/// The same, in a process of its own: this one has memory to spare that others have released.
+pub fn tables_in_new_process(divisor: usize) -> std::io::Result<String> {
+    let program = std::env::current_exe()?;
+    let output = Command::new(program).args(["--growth", &divisor.to_string()]).output()?;
+    let text = String::from_utf8(output.stdout).map_err(std::io::Error::other)?;
+    match output.status.success() {
+        true => Ok(text),
+        false => Err(std::io::Error::other(String::from_utf8_lossy(&output.stderr))),
     }
 }

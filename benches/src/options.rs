@@ -1,0 +1,90 @@
+//! The command line.
+
+use crate::rounds::Effort;
+use std::path::PathBuf;
+
+pub const HELP: &str = "\
+cargo bench -- [OPTION...] [FILTER...]
+
+Measures the scenarios whose id contains one of the filters, all without a filter. The filter `core` selects the
+scenarios that have a floor, measures only the rows that the floors compare, and prints what was reached.
+
+  --list          print the ids
+  --quick         a quarter of the rounds: enough to see a factor
+  --test          every row once: proves that all of them run
+  --write         after a complete run: write docs/BENCHMARKS.md, docs/COUNTERS.md, their charts and the README's table
+  --busy          with --write: also if the machine was busy, which the pages say then
+  --out FOLDER    the same, into another folder, after a run of any effort
+
+  --growth N      print only the tables of growth, with 1/N of the objects and threads
+
+Environment: BENCH_OUT is --out, BENCH_SMOKE is --test.
+";
+
+pub struct Options {
+    pub effort: Effort,
+    pub list: bool,
+    pub help: bool,
+    pub write: bool,
+    pub busy: bool,
+    pub growth: Option<usize>,
+    pub out: Option<PathBuf>,
+    filters: Vec<String>,
+}
+
+impl Options {
+    pub fn from_environment() -> Result<Options, String> {
+        let mut options = Options {
+            effort: Effort::Full,
+            list: false,
+            help: false,
+            write: false,
+            busy: false,
+            growth: None,
+            out: std::env::var_os("BENCH_OUT").map(PathBuf::from),
+            filters: Vec::new(),
+        };
+        if std::env::var_os("BENCH_SMOKE").is_some() {
+            options.effort = Effort::Smoke;
+        }
+        let mut arguments = std::env::args().skip(1);
+        while let Some(argument) = arguments.next() {
+            match argument.as_str() {
+                "--bench" => {} // cargo's
+                "--list" => options.list = true,
+                "--help" | "-h" => options.help = true,
+                "--quick" => options.effort = Effort::Quick,
+                "--test" => options.effort = Effort::Smoke,
+                "--write" => options.write = true,
+                "--busy" => options.busy = true,
+                "--out" => {
+                    let folder = arguments.next().ok_or("--out needs a folder")?;
+                    options.out = Some(folder.into());
+                }
+                "--growth" => {
+                    let divisor = arguments.next().and_then(|text| text.parse().ok());
+                    options.growth = Some(divisor.ok_or("--growth needs a number")?);
+                }
+                flag if flag.starts_with('-') => return Err(format!("unknown option {flag}")),
+                _ => options.filters.push(argument),
+            }
+        }
+        if options.write && (options.effort != Effort::Full || !options.filters.is_empty()) {
+            return Err("--write needs a complete run, without filters".into());
+        }
+        Ok(options)
+    }
+
+    /// Whether only what has a floor is asked for.
+    pub fn core(&self) -> bool {
+        self.filters == ["core"]
+    }
+
+    pub fn complete(&self) -> bool {
+        self.filters.is_empty()
+    }
+
+    pub fn selects(&self, id: &str) -> bool {
+        self.complete() || self.filters.iter().any(|filter| id.contains(filter))
+    }
+}
