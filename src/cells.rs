@@ -7,19 +7,16 @@ use core::cell::{Cell, RefCell};
 /// Sets a cell without running its initializer: a thread that has no value yet gets one made of `value`.
 macro_rules! set_or_make {
     ($type:ident, $tls:expr, $make:expr, $value:expr, |$cell:ident, $rest:ident| $set:expr) => {{
-        let mut value = Some($value);
-        // The closure runs once at the most, and first.
-        let made = || $make(value.take().unwrap_or_else(|| unreachable!()));
-        // SAFETY: used before this returns.
-        match unsafe { $tls.value_or(made) } {
-            Ok(pointer) => {
-                if let Some($rest) = value {
-                    // SAFETY: a live value that is this thread's; nobody has it exclusively while the object is shared.
-                    let $cell = unsafe { &*pointer };
-                    $set;
-                }
+        let value = Cell::new(Some($value));
+        // The initializer runs once at the most, and before the closure.
+        let init = || $make(value.take().unwrap_or_else(|| unreachable!()));
+        let result = $tls.with_init(init, |$cell| {
+            if let Some($rest) = value.take() {
+                $set
             }
-            Err(error) => panic_access(stringify!($type), error),
+        });
+        if let Err(error) = result {
+            panic_access(stringify!($type), error)
         }
     }};
 }

@@ -81,9 +81,7 @@ impl<T: Send, F> PerThread<T, F> {
     /// assert_eq!(values.with_existing(|v| *v), Some(7));
     /// ```
     pub fn with_existing<R>(&self, f: impl FnOnce(&T) -> R) -> Option<R> {
-        // SAFETY: used before this returns. Values are destroyed and moved through `&mut self` only, and this one gets another thread
-        // only after this one has exited.
-        unsafe { self.slot.get().map(|value| f(&*value)) }
+        self.slot.with_existing(f)
     }
 
     /// Calls `f` with this thread's value. If it has none, it takes over one that a thread left behind, or makes one with `init`
@@ -103,10 +101,8 @@ impl<T: Send, F> PerThread<T, F> {
     #[inline]
     #[track_caller]
     pub fn with_or<R>(&self, init: impl FnOnce() -> T, f: impl FnOnce(&T) -> R) -> R {
-        // SAFETY: as in `with`.
-        match unsafe { self.value_or(init) } {
-            // SAFETY: as in `with`.
-            Ok(value) => f(unsafe { &*value }),
+        match self.slot.with(init, f) {
+            Ok(result) => result,
             Err(error) => panic_access("PerThread", error),
         }
     }
@@ -146,10 +142,8 @@ impl<T: Send, F> PerThread<T, F> {
         init: impl FnOnce() -> Result<T, E>,
         f: impl FnOnce(&T) -> R,
     ) -> Result<R, E> {
-        // SAFETY: used before this returns, and no thread has the value exclusively while `self` is shared.
-        match unsafe { self.slot.get_or_try_init(init) } {
-            // SAFETY: as above.
-            Ok(Ok(value)) => Ok(f(unsafe { &*value })),
+        match self.slot.with_try_init(init, f) {
+            Ok(Ok(result)) => Ok(result),
             Ok(Err(error)) => Err(error),
             Err(error) => Err(error.into()),
         }
@@ -315,12 +309,14 @@ impl<T: Send, F> PerThread<T, F> {
         IntoIter { len: values.len(), values }
     }
 
-    /// # Safety
-    /// As for `ObjectSlot::get_or_init`.
+    /// Calls `f` with this thread's value, made by `init` if there is none.
     #[inline(always)]
-    pub(crate) unsafe fn value_or(&self, init: impl FnOnce() -> T) -> Result<*mut T, AccessError> {
-        // SAFETY: the caller keeps to this function's conditions, which are the same.
-        unsafe { self.slot.get_or_init(init) }
+    pub(crate) fn with_init<R>(
+        &self,
+        init: impl FnOnce() -> T,
+        f: impl FnOnce(&T) -> R,
+    ) -> Result<R, AccessError> {
+        self.slot.with(init, f)
     }
 }
 
@@ -359,10 +355,8 @@ impl<T: Send, F: Fn() -> T> PerThread<T, F> {
     #[inline]
     #[track_caller]
     pub fn with<R>(&self, f: impl FnOnce(&T) -> R) -> R {
-        // SAFETY: used before this returns.
-        match unsafe { self.value_or(|| (self.init)()) } {
-            // SAFETY: a live value that is this thread's; nobody has it exclusively while `self` is shared.
-            Ok(value) => f(unsafe { &*value }),
+        match self.slot.with(&self.init, f) {
+            Ok(result) => result,
             Err(error) => panic_access("PerThread", error),
         }
     }
@@ -387,9 +381,7 @@ impl<T: Send, F: Fn() -> T> PerThread<T, F> {
     /// ```
     #[inline]
     pub fn try_with<R>(&self, f: impl FnOnce(&T) -> R) -> Result<R, AccessError> {
-        // SAFETY: used before this returns; a live value that is this thread's, and nobody has it exclusively while `self`
-        // is shared.
-        unsafe { self.value_or(|| (self.init)()).map(|value| f(&*value)) }
+        self.slot.with(&self.init, f)
     }
 
     /// This thread's value, exclusively; taken over or made if it has none.
@@ -407,9 +399,7 @@ impl<T: Send, F: Fn() -> T> PerThread<T, F> {
     /// # Ok::<(), os_thread_local::AccessError>(())
     /// ```
     pub fn get_mut(&mut self) -> Result<&mut T, AccessError> {
-        // SAFETY: the value is the object's, which is borrowed exclusively for as long as the reference lives, whatever becomes of
-        // the thread.
-        unsafe { self.value_or(|| (self.init)()).map(|value| &mut *value) }
+        self.slot.get_mut(&self.init)
     }
 }
 

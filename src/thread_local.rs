@@ -120,9 +120,7 @@ impl<T: 'static, F> ThreadLocal<T, F> {
     /// assert_eq!(tls.with_existing(|v| *v), Some(7));
     /// ```
     pub fn with_existing<R>(&self, f: impl FnOnce(&T) -> R) -> Option<R> {
-        // SAFETY: used before this returns. The value is destroyed when the thread exits, or through `&mut self`, neither of which
-        // happens while `f` runs.
-        unsafe { self.slot.get().map(|value| f(&*value)) }
+        self.slot.with_existing(f)
     }
 
     /// Takes this thread's value out, if there is one. The next access makes a new one.
@@ -161,15 +159,14 @@ impl<T: 'static, F> ThreadLocal<T, F> {
         self.slot.prepare()
     }
 
-    /// This thread's value, made by `init` if there is none.
-    ///
-    /// # Safety
-    /// The pointer is used, on this thread, only before the caller returns, and shared unless the object is borrowed
-    /// exclusively: until then `&self` keeps the object, and the thread keeps the value.
+    /// Calls `f` with this thread's value, made by `init` if there is none.
     #[inline(always)]
-    pub(crate) unsafe fn value_or(&self, init: impl FnOnce() -> T) -> Result<*mut T, AccessError> {
-        // SAFETY: the caller keeps to this function's conditions, which are the same.
-        unsafe { self.slot.get_or_init(init) }
+    pub(crate) fn with_init<R>(
+        &self,
+        init: impl FnOnce() -> T,
+        f: impl FnOnce(&T) -> R,
+    ) -> Result<R, AccessError> {
+        self.slot.with(init, f)
     }
 }
 
@@ -208,10 +205,8 @@ impl<T: 'static, F: Fn() -> T> ThreadLocal<T, F> {
     #[inline]
     #[track_caller]
     pub fn with<R>(&self, f: impl FnOnce(&T) -> R) -> R {
-        // SAFETY: used before this returns.
-        match unsafe { self.value_or(|| (self.init)()) } {
-            // SAFETY: a live value of this thread; nobody has it exclusively while `self` is shared.
-            Ok(value) => f(unsafe { &*value }),
+        match self.slot.with(&self.init, f) {
+            Ok(result) => result,
             Err(error) => panic_access("ThreadLocal", error),
         }
     }
@@ -240,9 +235,7 @@ impl<T: 'static, F: Fn() -> T> ThreadLocal<T, F> {
     /// ```
     #[inline]
     pub fn try_with<R>(&self, f: impl FnOnce(&T) -> R) -> Result<R, AccessError> {
-        // SAFETY: used before this returns; a live value of this thread, which nobody has exclusively while `self` is
-        // shared.
-        unsafe { self.value_or(|| (self.init)()).map(|value| f(&*value)) }
+        self.slot.with(&self.init, f)
     }
 
     /// Calls `f` with this thread's value, exclusively.
@@ -283,8 +276,7 @@ impl<T: 'static, F: Fn() -> T> ThreadLocal<T, F> {
     /// ```
     #[inline]
     pub fn try_with_mut<R>(&mut self, f: impl FnOnce(&mut T) -> R) -> Result<R, AccessError> {
-        let init = &self.init;
-        self.slot.with_mut(init, f)
+        self.slot.with_mut(&self.init, f)
     }
 }
 

@@ -10,6 +10,7 @@ use super::value::{self, Block, Blocks, Chain, OwnedBlock, Owner, ValueVTable, V
 use crate::sys::direct;
 use crate::AccessError;
 use core::marker::PhantomData;
+use core::mem;
 use core::ptr::{self, NonNull};
 
 /// An object whose values belong to their threads.
@@ -138,10 +139,9 @@ unsafe fn get_or_try_init<T, E>(
     vtable: &'static ValueVTable,
     values: Option<&Values>,
     init: impl FnOnce() -> Result<T, E>,
-) -> Result<Result<*mut T, E>, AccessError> {
+) -> Result<Result<NonNull<Block>, E>, AccessError> {
     let found = match lookup(word) {
-        // SAFETY: the block was allocated for a `T`.
-        Ok(block) => return Ok(Ok(unsafe { value::value::<T>(block) })),
+        Ok(block) => return Ok(Ok(block)),
         Err(found) => found,
     };
     let mut init = Some(init);
@@ -160,10 +160,19 @@ unsafe fn get_or_try_init<T, E>(
     };
     // SAFETY: the caller keeps to this function's conditions, which are the same.
     match unsafe { first_use::get_or_init(word, vtable, values, found, &mut write) }.get() {
-        // SAFETY: the block was allocated for a `T`.
-        Ok(block) => Ok(Ok(unsafe { value::value::<T>(block) })),
+        Ok(block) => Ok(Ok(block)),
         Err(error) => failed.map_or(Err(error), |failed| Ok(Err(failed))),
     }
+}
+
+/// The value of a block.
+///
+/// # Safety
+/// The block has a `T`, which lives as long as the reference is used, and is not borrowed exclusively.
+#[inline(always)]
+unsafe fn value_of<'a, T>(block: NonNull<Block>) -> &'a T {
+    // SAFETY: this function's own condition.
+    unsafe { &*value::value::<T>(block) }
 }
 
 impl<T: 'static> Slot<T> {
@@ -173,46 +182,49 @@ impl<T: 'static> Slot<T> {
         Slot { word: SlotWord::new(), _values: PhantomData }
     }
 
-    /// This thread's value, made by `init` if there is none.
-    ///
-    /// # Safety
-    /// The pointer is used on this thread only, before the caller returns, and for a shared reference unless the object is borrowed
-    /// exclusively. Until then `&self` keeps the object, and the thread keeps the value.
+    /// This thread's block, made by `init` if there is none.
     #[inline(always)]
-    pub(crate) unsafe fn get_or_init(
+    fn block(&self, init: impl FnOnce() -> T) -> Result<NonNull<Block>, AccessError> {
+        match lookup(&self.word) {
+            Ok(block) => Ok(block),
+            // SAFETY: the word is this object's, all whose values are of this type.
+            Err(found) => unsafe { init_with(&self.word, Self::VTABLE, None, found, init) }.get(),
+        }
+    }
+
+    /// Calls `f` with this thread's value, made by `init` if there is none.
+    #[inline(always)]
+    pub(crate) fn with<R>(
         &self,
         init: impl FnOnce() -> T,
-    ) -> Result<*mut T, AccessError> {
-        // The two paths meet as blocks: then the value's place is part of the load, not a computation before it.
-        let block = match lookup(&self.word) {
-            Ok(block) => block,
-            // SAFETY: the word is this object's, all whose values are of this type.
-            Err(found) => {
-                unsafe { init_with(&self.word, Self::VTABLE, None, found, init) }.get()?
-            }
-        };
-        // SAFETY: the block was allocated for a `T`.
-        Ok(unsafe { value::value::<T>(block) })
+        f: impl FnOnce(&T) -> R,
+    ) -> Result<R, AccessError> {
+        let block = self.block(init)?;
+        // SAFETY: a live value of this thread. It is destroyed when the thread exits, or through `&mut self`, neither of which
+        // happens while `f` runs; and it is borrowed exclusively through `&mut self` only.
+        let value = unsafe { value_of(block) };
+        Ok(f(value))
     }
 
-    /// # Safety
-    /// As for `get_or_init`.
-    pub(crate) unsafe fn get_or_try_init<E>(
+    /// The same with an initializer that can fail.
+    pub(crate) fn with_try_init<R, E>(
         &self,
         init: impl FnOnce() -> Result<T, E>,
-    ) -> Result<Result<*mut T, E>, AccessError> {
+        f: impl FnOnce(&T) -> R,
+    ) -> Result<Result<R, E>, AccessError> {
         // SAFETY: the word is this object's, all whose values are of this type.
-        unsafe { get_or_try_init(&self.word, Self::VTABLE, None, init) }
+        let block = unsafe { get_or_try_init(&self.word, Self::VTABLE, None, init) }?;
+        // SAFETY: as in `with`.
+        Ok(block.map(|block| f(unsafe { value_of(block) })))
     }
 
-    /// This thread's value, if it is there.
-    ///
-    /// # Safety
-    /// As for `get_or_init`.
+    /// Calls `f` with this thread's value, if it is there.
     #[inline]
-    pub(crate) unsafe fn get(&self) -> Option<*mut T> {
-        // SAFETY: the block was allocated for a `T`.
-        existing(&self.word).map(|block| unsafe { value::value::<T>(block) })
+    pub(crate) fn with_existing<R>(&self, f: impl FnOnce(&T) -> R) -> Option<R> {
+        let block = existing(&self.word)?;
+        // SAFETY: as in `with`.
+        let value = unsafe { value_of(block) };
+        Some(f(value))
     }
 
     /// Calls `f` with this thread's value, exclusively. If the process exits meanwhile, the value is not destroyed.
@@ -222,14 +234,8 @@ impl<T: 'static> Slot<T> {
         init: impl FnOnce() -> T,
         f: impl FnOnce(&mut T) -> R,
     ) -> Result<R, AccessError> {
-        let block = match lookup(&self.word) {
-            Ok(block) => block,
-            // SAFETY: the word is this object's, all whose values are of this type.
-            Err(found) => {
-                unsafe { init_with(&self.word, Self::VTABLE, None, found, init) }.get()?
-            }
-        };
-        let _borrowed = if core::mem::needs_drop::<T>() {
+        let block = self.block(init)?;
+        let _borrowed = if mem::needs_drop::<T>() {
             // SAFETY: the object is borrowed exclusively while `f` runs.
             Some(unsafe { Borrowed::new(block) })
         } else {
@@ -266,45 +272,60 @@ impl<T> ObjectSlot<T> {
         ObjectSlot { word: SlotWord::new(), values: Values::new(), _values: PhantomData }
     }
 
-    /// This thread's value, made by `init` if there is none.
-    ///
-    /// # Safety
-    /// The pointer is used on this thread only, before the caller returns, and for a shared reference; or while the object is borrowed
-    /// exclusively.
+    /// This thread's block, made by `init` if there is none.
     #[inline(always)]
-    pub(crate) unsafe fn get_or_init(
+    fn block(&self, init: impl FnOnce() -> T) -> Result<NonNull<Block>, AccessError> {
+        match lookup(&self.word) {
+            Ok(block) => Ok(block),
+            // SAFETY: the word and the list are this object's, all whose values are of this type.
+            Err(found) => {
+                unsafe { init_with(&self.word, Self::VTABLE, Some(&self.values), found, init) }
+                    .get()
+            }
+        }
+    }
+
+    /// Calls `f` with this thread's value, made by `init` if there is none.
+    #[inline(always)]
+    pub(crate) fn with<R>(
         &self,
         init: impl FnOnce() -> T,
-    ) -> Result<*mut T, AccessError> {
-        let block = match lookup(&self.word) {
-            Ok(block) => block,
-            // SAFETY: the word and the list are this object's, all whose values are of this type.
-            Err(found) => unsafe {
-                init_with(&self.word, Self::VTABLE, Some(&self.values), found, init).get()?
-            },
-        };
-        // SAFETY: the block was allocated for a `T`.
-        Ok(unsafe { value::value::<T>(block) })
+        f: impl FnOnce(&T) -> R,
+    ) -> Result<R, AccessError> {
+        let block = self.block(init)?;
+        // SAFETY: a live value, which this thread alone has. It is destroyed or moved through `&mut self` only, and gets another thread
+        // only when this one has exited, neither of which happens while `f` runs.
+        let value = unsafe { value_of(block) };
+        Ok(f(value))
     }
 
-    /// # Safety
-    /// As for `get_or_init`.
-    pub(crate) unsafe fn get_or_try_init<E>(
+    /// The same with an initializer that can fail.
+    pub(crate) fn with_try_init<R, E>(
         &self,
         init: impl FnOnce() -> Result<T, E>,
-    ) -> Result<Result<*mut T, E>, AccessError> {
+        f: impl FnOnce(&T) -> R,
+    ) -> Result<Result<R, E>, AccessError> {
         // SAFETY: the word and the list are this object's, all whose values are of this type.
-        unsafe { get_or_try_init(&self.word, Self::VTABLE, Some(&self.values), init) }
+        let block = unsafe { get_or_try_init(&self.word, Self::VTABLE, Some(&self.values), init) }?;
+        // SAFETY: as in `with`.
+        Ok(block.map(|block| f(unsafe { value_of(block) })))
     }
 
-    /// This thread's value, if it has one.
-    ///
-    /// # Safety
-    /// As for `get_or_init`.
+    /// Calls `f` with this thread's value, if it has one.
     #[inline]
-    pub(crate) unsafe fn get(&self) -> Option<*mut T> {
-        // SAFETY: the block was allocated for a `T`.
-        existing(&self.word).map(|block| unsafe { value::value::<T>(block) })
+    pub(crate) fn with_existing<R>(&self, f: impl FnOnce(&T) -> R) -> Option<R> {
+        let block = existing(&self.word)?;
+        // SAFETY: as in `with`.
+        let value = unsafe { value_of(block) };
+        Some(f(value))
+    }
+
+    /// This thread's value, exclusively, made by `init` if there is none.
+    pub(crate) fn get_mut(&mut self, init: impl FnOnce() -> T) -> Result<&mut T, AccessError> {
+        let block = self.block(init)?;
+        // SAFETY: the value is the object's, which is borrowed exclusively for as long as the reference lives, whatever becomes of
+        // the thread.
+        Ok(unsafe { &mut *value::value::<T>(block) })
     }
 
     /// Takes this thread's value out.
