@@ -7,7 +7,7 @@ use super::packed::SlotWord;
 use super::record::{self, Entries, Entry, ExitList, Record, State, NO_NUMBER};
 use super::root::{self, Root};
 use super::shared;
-use super::value::{self, Block, Memory, ValueVTable, Values};
+use super::value::{self, Block, ValueVTable, Values};
 use super::SMALL;
 use crate::sys::{System, Threads};
 use crate::AccessError;
@@ -122,12 +122,24 @@ pub(crate) fn entry_or_assign<'a>(
     current: &'a Current,
     word: &SlotWord,
 ) -> Result<(u32, &'a Entry), AccessError> {
-    if let Some(number) = word.number() {
+    let number = word.number().or_else(|| assign_cached(*current, word));
+    if let Some(number) = number {
         if let Some(entry) = current.entry(number) {
             return Ok((number, entry));
         }
     }
     assign_first(current, word)
+}
+
+/// Gives the object a number that the thread has at hand. `None` if it has none, or if another thread was first.
+#[inline]
+fn assign_cached(current: Current, word: &SlotWord) -> Option<u32> {
+    let number = current.numbers.lowest()?;
+    // SAFETY: a number that was handed out to this thread.
+    unsafe { numbers::mask(number) }.set_only(current.token());
+    word.assign(number, root::get()?.locator()).ok()?;
+    current.numbers.pop();
+    Some(number)
 }
 
 /// Does everything that a first use needs except creating the value.
@@ -160,20 +172,10 @@ fn assign(current: Current, word: &SlotWord) -> Result<u32, AccessError> {
     if let Some(number) = word.number() {
         return Ok(number);
     }
-    let locator = root::get_or_create(on_key_destructor)?.locator();
     let cache = &current.numbers;
     loop {
-        if let Some(number) = cache.lowest() {
-            // SAFETY: a number that was handed out to this thread.
-            unsafe { numbers::mask(number) }.set_only(current.token());
-            return match word.assign(number, locator) {
-                Ok(()) => {
-                    cache.pop();
-                    Ok(number)
-                }
-                // Another thread was first.
-                Err(other) => Ok(other),
-            };
+        if let Some(number) = assign_cached(current, word).or_else(|| word.number()) {
+            return Ok(number);
         }
         let mut numbers = shared::numbers();
         // What is left is too high.
@@ -279,8 +281,7 @@ fn try_get_or_init(
             return Err(AccessError::OutOfMemory);
         }
     };
-    let memory = Memory { block, arena: Some(&current.arena) };
-    let guard = InitGuard { _memory: memory, current, number };
+    let guard = InitGuard { block, current: &current };
     if !write(block) {
         return Err(AccessError::OutOfMemory);
     }
@@ -294,14 +295,17 @@ fn try_get_or_init(
 /// A block whose value is being made. Its entry says INITIALIZING; dropped unfinished (the initializer panicked or failed), it
 /// empties the entry and leaves nothing behind.
 struct InitGuard<'a> {
-    _memory: Memory<'a>,
-    current: Current,
-    number: u32,
+    block: NonNull<Block>,
+    current: &'a Current,
 }
 
 impl Drop for InitGuard<'_> {
     fn drop(&mut self) {
-        self.current.set(self.number, State::Vacant);
+        // SAFETY: the block is alive; it is in no list, its entry leads to nothing, and it has no value.
+        unsafe {
+            self.current.set(self.block.as_ref().number.get(), State::Vacant);
+            value::free(self.block, Some(&self.current.arena));
+        }
     }
 }
 

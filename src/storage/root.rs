@@ -27,7 +27,7 @@ static OFFSET: AtomicIsize = AtomicIsize::new(NO_OFFSET);
 const NO_OFFSET: isize = isize::MIN;
 
 /// The root, if a thread has created it.
-#[inline]
+#[inline(always)]
 pub(crate) fn get() -> Option<Root> {
     if STATE.load(Acquire) != READY {
         return None;
@@ -46,24 +46,31 @@ pub(crate) fn get() -> Option<Root> {
 /// Creation can fail: every key of the process is taken. A later call tries again.
 #[inline]
 pub(crate) fn get_or_create(destructor: Destructor) -> Result<Root, AccessError> {
-    match get() {
-        Some(root) => Ok(root),
-        None => create_first(destructor),
+    loop {
+        if let Some(root) = get() {
+            return Ok(root);
+        }
+        // It gives no root back: through memory, that cost a stall in every first use, 10 ns.
+        create_first(destructor)?;
     }
 }
 
 #[cold]
-fn create_first(destructor: Destructor) -> Result<Root, AccessError> {
+fn create_first(destructor: Destructor) -> Result<(), AccessError> {
     /// How many keys are tried for one that can be read directly.
     const KEYS: u32 = 4;
     match create(destructor, KEYS) {
-        Some(root) => Ok(publish(root)),
+        Some(root) => {
+            publish(root);
+            Ok(())
+        }
         // Another thread may have published the last key meanwhile.
-        None => get().ok_or(AccessError::OutOfKeys),
+        None if get().is_some() => Ok(()),
+        None => Err(AccessError::OutOfKeys),
     }
 }
 
-fn publish(root: Root) -> Root {
+fn publish(root: Root) {
     let process = System::process_id();
     loop {
         // An interrupt handler must not wait here for the task that it interrupted.
@@ -72,7 +79,7 @@ fn publish(root: Root) -> Root {
             Err(READY) => {
                 // SAFETY: no other thread has seen this key, and its value is null.
                 unsafe { System::discard_root(root.key) };
-                return get().unwrap_or(root);
+                return;
             }
             Err(state) if state == process => false,
             // The thread that began is in the process that this one was forked from.
@@ -83,7 +90,7 @@ fn publish(root: Root) -> Root {
             KEY.store(System::to_bits(root.key), Relaxed);
             OFFSET.store(root.offset.unwrap_or(NO_OFFSET), Relaxed);
             STATE.store(READY, Release);
-            return root;
+            return;
         }
         System::yield_now();
     }

@@ -186,9 +186,9 @@ impl Drop for OwnedBlock<'_> {
 }
 
 /// A block without a value: dropped, it is freed. So it is also when a destructor panics.
-pub(crate) struct Memory<'a> {
-    pub(crate) block: NonNull<Block>,
-    pub(crate) arena: Option<&'a Arena>,
+struct Memory<'a> {
+    block: NonNull<Block>,
+    arena: Option<&'a Arena>,
 }
 
 impl Drop for Memory<'_> {
