@@ -1,0 +1,179 @@
+//! After a peak of many objects, dropped in whatever order, a thread that uses the one object that lives allocates little: numbers of
+//! dropped objects are used again, the lowest first, so that no thread's table must reach to where the peak was.
+
+// Without the harness, so that nobody else allocates.
+
+mod common;
+
+use common::in_thread;
+use os_thread_local::ThreadLocal;
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Barrier};
+use std::thread;
+
+/// What a thread may allocate to use the one object.
+const MOST: usize = 4 * 1024;
+
+/// Large numbers take an emulator minutes, and say nothing new there.
+const PEAK: usize =
+    if cfg!(any(target_arch = "x86_64", target_arch = "x86")) { 100_000 } else { 20_000 };
+
+struct Counting;
+
+/// All that was ever allocated: what is freed at once counts, too.
+static ALLOCATED: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: hands everything on to the system's allocator, and counts.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATED.fetch_add(layout.size(), SeqCst);
+        // SAFETY: as our caller promises.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, p: *mut u8, layout: Layout) {
+        // SAFETY: as our caller promises.
+        unsafe { System.dealloc(p, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+type Object = ThreadLocal<u8>;
+
+fn peak() -> Vec<Object> {
+    let objects: Vec<Object> = (0..PEAK).map(|_| ThreadLocal::new(|| 1)).collect();
+    objects.iter().for_each(|o| o.with(|_| ()));
+    objects
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Order {
+    Forward,
+    Backward,
+    Shuffled,
+}
+
+const ORDERS: [Order; 3] = [Order::Forward, Order::Backward, Order::Shuffled];
+
+fn drop_all(mut objects: Vec<Object>, order: Order) {
+    match order {
+        Order::Forward => objects.into_iter().for_each(drop),
+        Order::Backward => {
+            while let Some(object) = objects.pop() {
+                drop(object);
+            }
+        }
+        Order::Shuffled => {
+            // xorshift64*, from a fixed seed.
+            let mut random = 0x9E37_79B9_7F4A_7C15_u64;
+            while !objects.is_empty() {
+                random ^= random >> 12;
+                random ^= random << 25;
+                random ^= random >> 27;
+                let n = random.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33;
+                let index = n as usize % objects.len();
+                drop(objects.swap_remove(index));
+            }
+        }
+    }
+}
+
+/// What new threads allocate when they use the object, the most of any. They are there at the same time: only some of them can have what
+/// ended threads have left.
+fn used_by_new_threads(object: &Object) -> usize {
+    const THREADS: usize = 8;
+    let most = AtomicUsize::new(0);
+    let (started, turn) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let wait_for = |counter: &AtomicUsize, n: usize| {
+        while counter.load(SeqCst) < n {
+            thread::yield_now();
+        }
+    };
+    thread::scope(|s| {
+        for n in 0..THREADS {
+            let (most, started, turn) = (&most, &started, &turn);
+            s.spawn(move || {
+                // What all threads allocate is counted: they are all there, and then take turns. None ends before all are through.
+                started.fetch_add(1, SeqCst);
+                wait_for(started, THREADS);
+                wait_for(turn, n);
+                let before = ALLOCATED.load(SeqCst);
+                object.with(|v| assert_eq!(*v, 1));
+                most.fetch_max(ALLOCATED.load(SeqCst) - before, SeqCst);
+                turn.store(n + 1, SeqCst);
+                wait_for(turn, THREADS);
+            });
+        }
+    });
+    most.load(SeqCst)
+}
+
+fn check(what: &str, bytes: usize) -> bool {
+    println!("short_numbers: {}: a new thread allocates {} bytes", what, bytes);
+    bytes < MOST
+}
+
+/// A thread that makes, uses and drops all objects, and then makes the one that lives.
+fn by_one_thread(order: Order, elsewhere: bool) -> bool {
+    let run = move || {
+        drop_all(peak(), order);
+        let object = ThreadLocal::new(|| 1);
+        object.with(|_| ());
+        used_by_new_threads(&object)
+    };
+    let bytes = if elsewhere { in_thread(run) } else { run() };
+    check(
+        &format!("{:?}, by {} thread", order, if elsewhere { "a new" } else { "the main" }),
+        bytes,
+    )
+}
+
+/// A second thread drops a few of the objects while all the others live, and then lives on.
+fn by_two_threads(order: Order, few: usize, used: bool) -> bool {
+    let (at_peak, after) = (Arc::new(Barrier::new(2)), Arc::new(Barrier::new(2)));
+    let mut objects = peak();
+    // Those with the highest numbers.
+    let theirs = objects.split_off(PEAK - few);
+    let second = {
+        let (at_peak, after) = (at_peak.clone(), after.clone());
+        thread::spawn(move || {
+            if used {
+                theirs.iter().for_each(|o| o.with(|_| ()));
+            } else {
+                // It has a record all the same.
+                ThreadLocal::new(|| 1).with(|_| ());
+            }
+            drop(theirs);
+            at_peak.wait();
+            after.wait();
+            let object = ThreadLocal::new(|| 1);
+            object.with(|_| ());
+            used_by_new_threads(&object)
+        })
+    };
+    at_peak.wait();
+    drop_all(objects, order);
+    let object = ThreadLocal::new(|| 1);
+    object.with(|_| ());
+    let what = format!("{:?}, {} of them by a second thread", order, few);
+    let first = check(&format!("{}, object of the first", what), used_by_new_threads(&object));
+    drop(object);
+    after.wait();
+    let bytes = second.join().unwrap();
+    check(&format!("{}, object of the second", what), bytes) && first
+}
+
+fn main() {
+    let mut ok = true;
+    for order in ORDERS {
+        ok &= by_one_thread(order, false);
+        ok &= by_one_thread(order, true);
+        for few in [1, 10, 100] {
+            ok &= by_two_threads(order, few, few != 10);
+        }
+    }
+    assert!(ok, "more than {} bytes", MOST);
+}
