@@ -227,26 +227,6 @@ fn a_killed_task_leaks_and_harms_nobody() {
 }
 
 #[test]
-fn per_thread_values_are_adopted_by_later_tasks() {
-    let sum = Arc::new(PerThread::new(|| Cell::new(0_usize)));
-    for _ in 0..3 {
-        let tasks = (0..5).map(|_| {
-            let sum = sum.clone();
-            task(move || {
-                for n in 0..10 {
-                    sum.with(|sum| sum.set(sum.get() + n));
-                    yield_now();
-                }
-            })
-        });
-        run(1, tasks);
-    }
-    let mut sum = Arc::try_unwrap(sum).map_err(drop).unwrap();
-    assert_eq!(sum.iter_mut().count(), 5, "as many as there were tasks at a time");
-    assert_eq!(sum.iter_mut().map(|n| n.get()).sum::<usize>(), 3 * 5 * 45);
-}
-
-#[test]
 fn many_tasks_on_several_threads() {
     const TASKS: usize = 60;
     static ALIVE: AtomicUsize = AtomicUsize::new(0);
