@@ -195,10 +195,40 @@
 //! }
 //! ```
 //!
-//! # A destructor for a key is a promise
+//! # Safe code hands no pointer to a destructor
 //!
+//! `key` exports the static; the program beside it has no `unsafe`.
+//! ```
+//! #![forbid(unsafe_code)]
+//! mod key { pub static KEY: os_thread_local::key::StaticKey = os_thread_local::key::StaticKey::new(); }
+//! std::thread::spawn(|| key::KEY.set(8 as *mut std::ffi::c_void)).join().unwrap().unwrap();
+//! let key = os_thread_local::key::Key::new().unwrap();
+//! key.set(8 as *mut std::ffi::c_void).unwrap();
+//! ```
 //! ```compile_fail,E0133
-//! # use os_thread_local::key::Key;
+//! #![forbid(unsafe_code)]
+//! mod key {
+//!     unsafe extern "system" fn destructor(_: *mut std::ffi::c_void) {}
+//!     use os_thread_local::key::StaticDestructorKey;
+//!     pub static KEY: StaticDestructorKey = StaticDestructorKey::new(destructor);
+//! }
+//! std::thread::spawn(|| key::KEY.set(8 as *mut std::ffi::c_void)).join().unwrap().unwrap();
+//! ```
+//! ```compile_fail,E0133
+//! #![forbid(unsafe_code)]
 //! unsafe extern "system" fn destructor(_: *mut std::ffi::c_void) {}
-//! let key = Key::with_destructor(destructor);
+//! let key = os_thread_local::key::DestructorKey::new(destructor).unwrap();
+//! key.set(8 as *mut std::ffi::c_void).unwrap();
+//! ```
+//! Neither is a key without a destructor, and none turns into one:
+//! ```compile_fail,E0308
+//! # use os_thread_local::key::{DestructorKey, Key};
+//! unsafe extern "system" fn destructor(_: *mut std::ffi::c_void) {}
+//! let key: Key = DestructorKey::new(destructor).unwrap();
+//! ```
+//! ```compile_fail,E0614
+//! # use os_thread_local::key::{StaticDestructorKey, StaticKey};
+//! unsafe extern "system" fn destructor(_: *mut std::ffi::c_void) {}
+//! let key = StaticDestructorKey::new(destructor);
+//! let key: &StaticKey = &*key;
 //! ```

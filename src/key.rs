@@ -1,7 +1,8 @@
 //! One operating system key each, without the heap: what the rest of the crate stands on, for those who need no more.
 //!
 //! A key holds one pointer per thread, null at first. [`Key`] is created and deleted; [`StaticKey`] stands in a `static`
-//! and is created on first use. Systems have few of them (1,024 with glibc, 128 with musl, 4,096 on Windows; a backend of your
+//! and is created on first use. [`DestructorKey`] and [`StaticDestructorKey`] are the same with a destructor, which the system
+//! calls with a thread's pointer when the thread exits: setting the pointer is `unsafe` there. Systems have few of them (1,024 with glibc, 128 with musl, 4,096 on Windows; a backend of your
 //! own has one): `ThreadLocal` uses one for all objects together.
 //!
 //! This module needs neither `alloc` nor a global allocator.
@@ -26,35 +27,21 @@ use core::fmt;
 use core::ptr;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-/// Called at the end of a thread (on Windows a fiber) with its value of the key, if that is not null.
+/// Called when a thread (on Windows a fiber) exits, with its value of the key, if that is not null.
 ///
 /// It must not unwind. The system has set the value to null before; if the destructor sets another one, POSIX calls it again,
 /// at least `PTHREAD_DESTRUCTOR_ITERATIONS` (4) times in all; Windows does not.
 ///
 /// `"system"` is the same as `"C"` except on 32-bit Windows.
 ///
-/// ```
-/// use os_thread_local::key::{Destructor, Key};
-/// use std::ffi::c_void;
-///
-/// unsafe extern "system" fn free(value: *mut c_void) {
-///     drop(Box::from_raw(value.cast::<u64>()));
-/// }
-///
-/// let destructor: Destructor = free;
-/// // SAFETY: only pointers from `Box::<u64>::into_raw` are set.
-/// let key = unsafe { Key::with_destructor(destructor) }?;
-/// # drop(key);
-/// # Ok::<(), os_thread_local::AccessError>(())
-/// ```
+/// See [`DestructorKey`] for an example.
 pub type Destructor = unsafe extern "system" fn(*mut c_void);
 
-/// A key of the operating system, deleted when it is dropped.
+/// A key of the operating system without a destructor, deleted when it is dropped.
 ///
 /// POSIX: `pthread_key_create(3p)`, `pthread_key_delete(3p)`. Windows: `FlsAlloc`, `FlsFree`.
 ///
-/// Dropping a key does not free what its values point to. POSIX forgets them and calls no destructor. Windows calls the
-/// destructor for every fiber's value, on the thread that drops the key.
+/// What the values point to is not freed, neither when a thread exits nor when the key is dropped: see [`DestructorKey`].
 ///
 /// ```
 /// use os_thread_local::key::Key;
@@ -68,6 +55,7 @@ pub type Destructor = unsafe extern "system" fn(*mut c_void);
 /// assert_eq!(value, 2);
 /// # Ok::<(), os_thread_local::AccessError>(())
 /// ```
+#[doc(alias("pthread_key_create", "pthread_setspecific", "FlsAlloc", "TlsAlloc", "tss_create"))]
 pub struct Key {
     key: sys::Key,
 }
@@ -86,22 +74,6 @@ impl Key {
     /// ```
     pub fn new() -> Result<Self, AccessError> {
         Self::create(None)
-    }
-
-    /// A new key with a destructor.
-    ///
-    /// # Errors
-    ///
-    /// [`OutOfKeys`](AccessError::OutOfKeys) if the system has none left.
-    ///
-    /// # Safety
-    ///
-    /// The destructor can be called with every value that will be set, on the thread (fiber) that set it, when it ends; on
-    /// Windows also on the thread that drops the key. It is not unloaded before the last thread with a value has ended.
-    ///
-    /// See [`Destructor`] for an example.
-    pub unsafe fn with_destructor(destructor: Destructor) -> Result<Self, AccessError> {
-        Self::create(Some(destructor))
     }
 
     fn create(destructor: Option<Destructor>) -> Result<Self, AccessError> {
@@ -136,9 +108,17 @@ impl Key {
     /// # Ok::<(), os_thread_local::AccessError>(())
     /// ```
     #[inline]
-    #[allow(clippy::not_unsafe_ptr_arg_deref)] // stored, not read; destructors: see `with_destructor`
+    #[allow(clippy::not_unsafe_ptr_arg_deref)] // stored, not read
     pub fn set(&self, value: *mut c_void) -> Result<(), AccessError> {
-        // SAFETY: the key lives as long as `self`; the values are the destructor's provider's business.
+        // SAFETY: the key has no destructor: those that have one are inside a `DestructorKey`, which gives no `Key` away.
+        unsafe { self.store(value) }
+    }
+
+    /// # Safety
+    /// The destructor, if the key has one, may be called with `value`.
+    #[inline]
+    unsafe fn store(&self, value: *mut c_void) -> Result<(), AccessError> {
+        // SAFETY: the key lives as long as `self`; its destructor accepts the value.
         if unsafe { System::set(self.key, value) } {
             Ok(())
         } else {
@@ -160,7 +140,99 @@ impl fmt::Debug for Key {
     }
 }
 
-/// A key for a `static`: created on first use, never deleted.
+/// A key of the operating system with a destructor, deleted when it is dropped.
+///
+/// When a thread exits and its value is not null, the system calls the destructor with it. Any pointer that is set reaches
+/// the destructor, so [`set`](Self::set) is unsafe; for a key without a destructor ([`Key`]) it is safe.
+///
+/// POSIX: `pthread_key_create(3p)`, `pthread_key_delete(3p)`. Windows: `FlsAlloc`, `FlsFree`.
+///
+/// Dropping a key does not free what its values point to on POSIX systems: they forget the values and call no destructor.
+/// Windows calls the destructor for every fiber's value, on the thread that drops the key.
+///
+/// ```
+/// use os_thread_local::key::DestructorKey;
+/// use std::ffi::c_void;
+/// use std::sync::atomic::{AtomicU64, Ordering};
+///
+/// static FREED: AtomicU64 = AtomicU64::new(0);
+///
+/// unsafe extern "system" fn free(value: *mut c_void) {
+///     // SAFETY: only pointers from `Box::<u64>::into_raw` are set.
+///     FREED.fetch_add(*unsafe { Box::from_raw(value.cast::<u64>()) }, Ordering::Relaxed);
+/// }
+///
+/// let key = DestructorKey::new(free)?;
+/// std::thread::scope(|s| {
+///     // SAFETY: `free` may be called with this pointer, once.
+///     s.spawn(|| unsafe { key.set(Box::into_raw(Box::new(7_u64)).cast()) }).join().unwrap()
+/// })?;
+/// # // A scope waits for the closures; `join` waits for the thread, whose end the destructor is part of.
+/// assert_eq!(FREED.load(Ordering::Relaxed), 7);
+/// # Ok::<(), os_thread_local::AccessError>(())
+/// ```
+#[doc(alias("pthread_key_create", "pthread_setspecific", "FlsAlloc", "tss_create"))]
+#[doc(alias("thread_specific_ptr"))]
+pub struct DestructorKey {
+    key: Key,
+}
+
+impl DestructorKey {
+    /// A new key with a destructor, null in every thread.
+    ///
+    /// It is safe to create: the destructor is called with values that [`set`](Self::set) was given, and with no others.
+    ///
+    /// # Errors
+    ///
+    /// [`OutOfKeys`](AccessError::OutOfKeys) if the system has none left.
+    ///
+    /// See [`DestructorKey`] for an example.
+    pub fn new(destructor: Destructor) -> Result<Self, AccessError> {
+        Key::create(Some(destructor)).map(|key| DestructorKey { key })
+    }
+
+    /// The calling thread's value; null if it has set none.
+    ///
+    /// ```
+    /// # use os_thread_local::key::DestructorKey;
+    /// unsafe extern "system" fn nothing(_: *mut std::ffi::c_void) {}
+    ///
+    /// let key = DestructorKey::new(nothing)?;
+    /// assert!(key.get().is_null());
+    /// # Ok::<(), os_thread_local::AccessError>(())
+    /// ```
+    #[inline]
+    pub fn get(&self) -> *mut c_void {
+        self.key.get()
+    }
+
+    /// Sets the calling thread's value. The destructor is not called for the value that it replaces.
+    ///
+    /// # Errors
+    ///
+    /// [`OutOfMemory`](AccessError::OutOfMemory) if the system has no memory for it.
+    ///
+    /// # Safety
+    ///
+    /// Unless `value` is null, or is replaced by another `set` on this thread before then: the destructor may be called with `value`,
+    /// on this thread (fiber) when it exits, and on Windows also on the thread that drops the key. The destructor does not
+    /// unwind, and its code is not unloaded before the last thread with a value has exited.
+    ///
+    /// See [`DestructorKey`] for an example.
+    #[inline]
+    pub unsafe fn set(&self, value: *mut c_void) -> Result<(), AccessError> {
+        // SAFETY: the destructor may be called with the value: `set` requires it.
+        unsafe { self.key.store(value) }
+    }
+}
+
+impl fmt::Debug for DestructorKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DestructorKey").finish_non_exhaustive()
+    }
+}
+
+/// A key without a destructor for a `static`: created on first use, never deleted.
 ///
 /// ```
 /// use os_thread_local::key::StaticKey;
@@ -168,6 +240,7 @@ impl fmt::Debug for Key {
 /// static KEY: StaticKey = StaticKey::new();
 /// assert!(KEY.get().is_null());
 /// ```
+#[doc(alias("pthread_key_create", "pthread_setspecific", "FlsAlloc", "TlsAlloc", "tss_create"))]
 pub struct StaticKey {
     /// The key, or `NOT_CREATED`. Release when it is stored, acquire when it is loaded: who sees the key may use it.
     key: AtomicUsize,
@@ -192,31 +265,11 @@ impl StaticKey {
     /// assert!(KEY.get().is_null());
     /// ```
     pub const fn new() -> Self {
-        StaticKey { key: AtomicUsize::new(NOT_CREATED), destructor: None }
+        Self::with(None)
     }
 
-    /// A key with a destructor.
-    ///
-    /// # Safety
-    ///
-    /// As for [`Key::with_destructor`].
-    ///
-    /// ```
-    /// use os_thread_local::key::StaticKey;
-    /// use std::ffi::c_void;
-    ///
-    /// unsafe extern "system" fn free(value: *mut c_void) {
-    ///     drop(Box::from_raw(value.cast::<u64>()));
-    /// }
-    ///
-    /// // SAFETY: only pointers from `Box::<u64>::into_raw` are set.
-    /// static KEY: StaticKey = unsafe { StaticKey::with_destructor(free) };
-    ///
-    /// std::thread::spawn(|| KEY.set(Box::into_raw(Box::new(1_u64)).cast())).join().unwrap()?;
-    /// # Ok::<(), os_thread_local::AccessError>(())
-    /// ```
-    pub const unsafe fn with_destructor(destructor: Destructor) -> Self {
-        StaticKey { key: AtomicUsize::new(NOT_CREATED), destructor: Some(destructor) }
+    const fn with(destructor: Option<Destructor>) -> Self {
+        StaticKey { key: AtomicUsize::new(NOT_CREATED), destructor }
     }
 
     /// The calling thread's value; null if it has set none. It does not create the key.
@@ -250,13 +303,23 @@ impl StaticKey {
     /// assert_eq!(KEY.get(), here);
     /// # Ok::<(), os_thread_local::AccessError>(())
     /// ```
-    #[allow(clippy::not_unsafe_ptr_arg_deref)] // stored, not read; destructors: see `with_destructor`
+    #[inline]
+    #[allow(clippy::not_unsafe_ptr_arg_deref)] // stored, not read
     pub fn set(&self, value: *mut c_void) -> Result<(), AccessError> {
+        // SAFETY: the key has no destructor: those that have one are inside a `StaticDestructorKey`, which gives no
+        // `StaticKey` away.
+        unsafe { self.store(value) }
+    }
+
+    /// # Safety
+    /// The destructor, if the key has one, may be called with `value`.
+    #[inline]
+    unsafe fn store(&self, value: *mut c_void) -> Result<(), AccessError> {
         let key = match self.key.load(Ordering::Acquire) {
             NOT_CREATED => self.create()?,
             key => key,
         };
-        // SAFETY: created, and never deleted; the values are the destructor's provider's business.
+        // SAFETY: the key was created and is never deleted; its destructor accepts the value.
         if unsafe { System::set(System::from_bits(key), value) } {
             Ok(())
         } else {
@@ -299,6 +362,85 @@ impl Default for StaticKey {
 impl fmt::Debug for StaticKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StaticKey").finish_non_exhaustive()
+    }
+}
+
+/// A key with a destructor for a `static`: created on first use, never deleted.
+///
+/// ```
+/// use os_thread_local::key::StaticDestructorKey;
+/// use std::ffi::c_void;
+///
+/// unsafe extern "system" fn free(value: *mut c_void) {
+///     // SAFETY: only pointers from `Box::<u64>::into_raw` are set.
+///     drop(unsafe { Box::from_raw(value.cast::<u64>()) });
+/// }
+///
+/// static KEY: StaticDestructorKey = StaticDestructorKey::new(free);
+///
+/// std::thread::spawn(|| {
+///     // SAFETY: `free` may be called with this pointer, once.
+///     unsafe { KEY.set(Box::into_raw(Box::new(1_u64)).cast()) }
+/// })
+/// .join()
+/// .unwrap()?;
+/// # Ok::<(), os_thread_local::AccessError>(())
+/// ```
+#[doc(alias("pthread_key_create", "pthread_setspecific", "FlsAlloc", "tss_create"))]
+#[doc(alias("thread_specific_ptr"))]
+pub struct StaticDestructorKey {
+    key: StaticKey,
+}
+
+impl StaticDestructorKey {
+    /// A key with a destructor.
+    ///
+    /// It is safe to create: the destructor is called with values that [`set`](Self::set) was given, and with no others.
+    ///
+    /// See [`StaticDestructorKey`] for an example.
+    pub const fn new(destructor: Destructor) -> Self {
+        StaticDestructorKey { key: StaticKey::with(Some(destructor)) }
+    }
+
+    /// The calling thread's value; null if it has set none. It does not create the key.
+    ///
+    /// ```
+    /// # use os_thread_local::key::StaticDestructorKey;
+    /// unsafe extern "system" fn nothing(_: *mut std::ffi::c_void) {}
+    ///
+    /// static KEY: StaticDestructorKey = StaticDestructorKey::new(nothing);
+    /// assert!(KEY.get().is_null());
+    /// ```
+    #[inline]
+    pub fn get(&self) -> *mut c_void {
+        self.key.get()
+    }
+
+    /// Sets the calling thread's value, and creates the key if it is the first. The destructor is not called for the value that it
+    /// replaces.
+    ///
+    /// # Errors
+    ///
+    /// [`OutOfKeys`](AccessError::OutOfKeys) if the system has no key left, [`OutOfMemory`](AccessError::OutOfMemory) if it has no
+    /// memory for the value. A later call tries again.
+    ///
+    /// # Safety
+    ///
+    /// Unless `value` is null, or is replaced by another `set` on this thread before then: the destructor may be called with `value`
+    /// on this thread (fiber) when it exits. The destructor does not unwind, and its code is not unloaded before the last
+    /// thread with a value has exited.
+    ///
+    /// See [`StaticDestructorKey`] for an example.
+    #[inline]
+    pub unsafe fn set(&self, value: *mut c_void) -> Result<(), AccessError> {
+        // SAFETY: the destructor may be called with the value: `set` requires it.
+        unsafe { self.key.store(value) }
+    }
+}
+
+impl fmt::Debug for StaticDestructorKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StaticDestructorKey").finish_non_exhaustive()
     }
 }
 

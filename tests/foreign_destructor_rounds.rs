@@ -10,7 +10,7 @@ use std::ffi::c_void;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use common::{in_thread, Census, Counted};
-use os_thread_local::key::StaticKey;
+use os_thread_local::key::StaticDestructorKey;
 use os_thread_local::{AccessError, ThreadLocal};
 
 struct Counting;
@@ -52,15 +52,13 @@ fn count() -> Counted {
     census().count()
 }
 
-// SAFETY: the destructors take any word.
-static BEFORE: StaticKey = unsafe { StaticKey::with_destructor(before) };
-// SAFETY: as above.
-static AFTER: StaticKey = unsafe { StaticKey::with_destructor(after) };
+static BEFORE: StaticDestructorKey = StaticDestructorKey::new(before);
+static AFTER: StaticDestructorKey = StaticDestructorKey::new(after);
 
 /// What both destructors do in their `round`, counted down: use what the thread has used, use something
 /// new, and ask to be called again. POSIX promises four rounds; what is made in the last one after our own
 /// destructor nobody could destroy, so they use three.
-fn round(key: &StaticKey, round: *mut c_void, fresh: usize) {
+fn round(key: &StaticDestructorKey, round: *mut c_void, fresh: usize) {
     CALLS.fetch_add(1, SeqCst);
     let round = round as usize;
     for object in [&OLD, &FRESH[fresh + round]] {
@@ -70,12 +68,14 @@ fn round(key: &StaticKey, round: *mut c_void, fresh: usize) {
         }
     }
     if round > 1 {
-        key.set(word(round - 1)).unwrap();
+        set(key, round - 1);
     }
 }
 
-fn word(n: usize) -> *mut c_void {
-    std::ptr::null_mut::<u8>().wrapping_add(n).cast()
+fn set(key: &StaticDestructorKey, n: usize) {
+    let word = std::ptr::null_mut::<u8>().wrapping_add(n).cast();
+    // SAFETY: both destructors take any word.
+    unsafe { key.set(word) }.unwrap();
 }
 
 unsafe extern "system" fn before(value: *mut c_void) {
@@ -89,17 +89,17 @@ unsafe extern "system" fn after(value: *mut c_void) {
 #[test]
 fn they_get_a_value_or_destroyed_and_nothing_is_lost() {
     // The crate's key is the one between these two.
-    BEFORE.set(word(1)).unwrap();
-    BEFORE.set(word(0)).unwrap();
+    set(&BEFORE, 1);
+    set(&BEFORE, 0);
     OLD.prepare().unwrap();
-    AFTER.set(word(1)).unwrap();
-    AFTER.set(word(0)).unwrap();
+    set(&AFTER, 1);
+    set(&AFTER, 0);
 
     let run = || {
         in_thread(|| {
             OLD.with(|_| ());
-            BEFORE.set(word(3)).unwrap();
-            AFTER.set(word(3)).unwrap();
+            set(&BEFORE, 3);
+            set(&AFTER, 3);
         });
         assert_eq!(census().built(), census().dropped());
     };

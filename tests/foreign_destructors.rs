@@ -7,7 +7,7 @@ mod children;
 mod common;
 
 use common::{in_thread, Census, Counted};
-use os_thread_local::key::StaticKey;
+use os_thread_local::key::StaticDestructorKey;
 use os_thread_local::{AccessError, ThreadLocal};
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -43,20 +43,20 @@ fn last_words(which: usize) {
     object.with(|v| assert_eq!(*v, [1]));
 }
 
-// SAFETY: the destructor takes any value.
-static FIRST: StaticKey = unsafe { StaticKey::with_destructor(first) };
-// SAFETY: as above.
-static LAST: StaticKey = unsafe { StaticKey::with_destructor(last) };
+static FIRST: StaticDestructorKey = StaticDestructorKey::new(first);
+static LAST: StaticDestructorKey = StaticDestructorKey::new(last);
 
-fn word(n: usize) -> *mut c_void {
-    std::ptr::null_mut::<u8>().wrapping_add(n).cast()
+fn set(key: &StaticDestructorKey, n: usize) {
+    let word = std::ptr::null_mut::<u8>().wrapping_add(n).cast();
+    // SAFETY: both destructors take any word.
+    unsafe { key.set(word) }.unwrap();
 }
 
 unsafe extern "system" fn first(rounds: *mut c_void) {
     last_words(0);
     let rounds = rounds as usize;
     if rounds > 1 {
-        FIRST.set(word(rounds - 1)).unwrap();
+        set(&FIRST, rounds - 1);
     }
 }
 
@@ -64,7 +64,7 @@ unsafe extern "system" fn last(rounds: *mut c_void) {
     last_words(1);
     let rounds = rounds as usize;
     if rounds > 1 {
-        LAST.set(word(rounds - 1)).unwrap();
+        set(&LAST, rounds - 1);
     }
 }
 
@@ -76,11 +76,11 @@ fn seen() -> Vec<usize> {
 fn main() {
     // Systems call the destructors of a round in the order in which the keys were made, or in the order of numbers that
     // are handed out lowest first.
-    FIRST.set(word(1)).unwrap();
-    FIRST.set(word(0)).unwrap();
+    set(&FIRST, 1);
+    set(&FIRST, 0);
     assert!(USED.try_with(|_| ()).is_ok());
-    LAST.set(word(1)).unwrap();
-    LAST.set(word(0)).unwrap();
+    set(&LAST, 1);
+    set(&LAST, 0);
 
     let census = CENSUS.lock().unwrap().clone().unwrap();
     let balance = || census.built() - census.dropped();
@@ -105,10 +105,10 @@ fn main() {
                         USED.with(|_| ());
                     }
                     if first > 0 {
-                        FIRST.set(word(first)).unwrap();
+                        set(&FIRST, first);
                     }
                     if last > 0 {
-                        LAST.set(word(last)).unwrap();
+                        set(&LAST, last);
                     }
                 });
                 cases += 1;

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread;
 
 use common::in_thread;
-use os_thread_local::key::{Destructor, Key, StaticKey};
+use os_thread_local::key::{Destructor, DestructorKey, Key, StaticDestructorKey, StaticKey};
 
 fn word(n: usize) -> *mut c_void {
     // Only compared, never followed.
@@ -106,17 +106,18 @@ fn a_destructor_gets_the_word_of_a_thread_that_ends() {
     unsafe extern "system" fn add(value: *mut c_void) {
         SUM.fetch_add(value as usize, SeqCst);
     }
-    // SAFETY: `add` takes any word, and lives as long as the program.
-    let key = unsafe { Key::with_destructor(add) }.unwrap();
+    let key = DestructorKey::new(add).unwrap();
+    // SAFETY: `add` takes any word.
+    let set = |word| unsafe { key.set(word) }.unwrap();
     thread::scope(|s| {
         let threads = [
-            s.spawn(|| key.set(word(1)).unwrap()),
-            s.spawn(|| key.set(word(10)).unwrap()),
+            s.spawn(|| set(word(1))),
+            s.spawn(|| set(word(10))),
             // Not for null: neither when never set, nor when set back.
             s.spawn(|| assert!(key.get().is_null())),
             s.spawn(|| {
-                key.set(word(100)).unwrap();
-                key.set(null_mut()).unwrap();
+                set(word(100));
+                set(null_mut());
             }),
         ];
         for t in threads {
@@ -134,10 +135,10 @@ fn the_destructor_of_a_static_key() {
     unsafe extern "system" fn add(value: *mut c_void) {
         SUM.fetch_add(value as usize, SeqCst);
     }
-    // SAFETY: `add` takes any word, and lives as long as the program.
-    static KEY: StaticKey = unsafe { StaticKey::with_destructor(add) };
+    static KEY: StaticDestructorKey = StaticDestructorKey::new(add);
     for i in 1..=5 {
-        in_thread(move || KEY.set(word(i)).unwrap());
+        // SAFETY: `add` takes any word.
+        in_thread(move || unsafe { KEY.set(word(i)) }.unwrap());
     }
     assert_eq!(SUM.load(SeqCst), 15);
 }
@@ -155,10 +156,10 @@ fn a_box_in_a_key() {
         // SAFETY: only `Box::into_raw` of a `Value` is ever stored in this key.
         drop(unsafe { Box::from_raw(value.cast::<Value>()) });
     }
-    // SAFETY: `free` is for what is stored below.
-    static KEY: StaticKey = unsafe { StaticKey::with_destructor(free) };
+    static KEY: StaticDestructorKey = StaticDestructorKey::new(free);
     in_thread(|| {
-        KEY.set(Box::into_raw(Box::new(Value(3))).cast()).unwrap();
+        // SAFETY: `free` takes the box.
+        unsafe { KEY.set(Box::into_raw(Box::new(Value(3))).cast()) }.unwrap();
         // SAFETY: set one line above.
         assert_eq!(unsafe { &*KEY.get().cast::<Value>() }.0, 3);
         assert_eq!(DROPPED.load(SeqCst), 0);
@@ -171,6 +172,8 @@ fn keys_are_shared_between_threads() {
     fn send_sync<T: Send + Sync + 'static>() {}
     send_sync::<Key>();
     send_sync::<StaticKey>();
+    send_sync::<DestructorKey>();
+    send_sync::<StaticDestructorKey>();
     let _: Option<Destructor> = None;
     assert!(!format!("{:?} {:?}", Key::new().unwrap(), StaticKey::new()).is_empty());
 

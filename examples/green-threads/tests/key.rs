@@ -2,7 +2,7 @@
 
 use green_threads::{Task, run, yield_now};
 use os_thread_local::AccessError;
-use os_thread_local::key::{Key, StaticKey};
+use os_thread_local::key::{Key, StaticDestructorKey, StaticKey};
 use std::ffi::c_void;
 use std::process::Command;
 use std::ptr::{null_mut, without_provenance_mut};
@@ -36,14 +36,14 @@ unsafe extern "system" fn add(value: *mut c_void) {
 #[test]
 fn each_task_has_its_own_pointer() {
     alone("each_task_has_its_own_pointer", || {
-        // SAFETY: `add` takes any pointer.
-        static KEY: StaticKey = unsafe { StaticKey::with_destructor(add) };
+        static KEY: StaticDestructorKey = StaticDestructorKey::new(add);
         run(
             2,
             (1..=9).map(|id| {
                 task(move || {
                     assert!(KEY.get().is_null());
-                    KEY.set(without_provenance_mut(id)).unwrap();
+                    // SAFETY: `add` takes any pointer.
+                    unsafe { KEY.set(without_provenance_mut(id)) }.unwrap();
                     for _ in 0..10 {
                         yield_now();
                         assert_eq!(KEY.get().addr(), id);
@@ -72,15 +72,16 @@ fn there_is_no_second_key() {
 #[test]
 fn a_destructor_that_sets_a_value_is_called_four_times() {
     alone("a_destructor_that_sets_a_value_is_called_four_times", || {
-        static KEY: StaticKey = {
-            unsafe extern "system" fn again(value: *mut c_void) {
-                SUM.fetch_add(1, SeqCst);
-                KEY.set(value).unwrap();
-            }
+        unsafe extern "system" fn again(value: *mut c_void) {
+            SUM.fetch_add(1, SeqCst);
+            set(value);
+        }
+        static KEY: StaticDestructorKey = StaticDestructorKey::new(again);
+        fn set(value: *mut c_void) {
             // SAFETY: `again` takes any pointer.
-            unsafe { StaticKey::with_destructor(again) }
-        };
-        task(|| KEY.set(without_provenance_mut(8)).unwrap()).resume();
+            unsafe { KEY.set(value) }.unwrap();
+        }
+        task(|| set(without_provenance_mut(8))).resume();
         assert_eq!(SUM.load(SeqCst), 4);
     });
 }

@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use cortex_m_rt::entry;
 use cortex_m_semihosting::hprintln;
 use firmware::kernel;
-use os_thread_local::key::{Key, StaticKey};
+use os_thread_local::key::{Key, StaticDestructorKey};
 use os_thread_local::AccessError;
 
 #[entry]
@@ -23,12 +23,16 @@ unsafe extern "system" fn count(value: *mut c_void) {
     ENDED.store(ENDED.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
 }
 
-// SAFETY: `count` does not follow the pointer.
-static KEY: StaticKey = unsafe { StaticKey::with_destructor(count) };
+static KEY: StaticDestructorKey = StaticDestructorKey::new(count);
+
+fn set(number: usize) {
+    // SAFETY: `count` does not follow the pointer.
+    unsafe { KEY.set(number as *mut c_void) }.unwrap();
+}
 
 fn task() {
     assert!(KEY.get().is_null());
-    KEY.set((kernel::current() + 1000) as *mut c_void).unwrap();
+    set(kernel::current() + 1000);
     for _ in 0..100 {
         kernel::yield_now();
         assert_eq!(KEY.get() as usize, kernel::current() + 1000);
@@ -36,7 +40,7 @@ fn task() {
 }
 
 fn main() -> ! {
-    KEY.set(5 as *mut c_void).unwrap();
+    set(5);
     let tasks = [kernel::spawn(task), kernel::spawn(task), kernel::spawn(task)];
     for task in tasks {
         task.join();

@@ -8,7 +8,7 @@ use core::panic::PanicInfo;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
-use os_thread_local::key::{Key, StaticKey};
+use os_thread_local::key::{Key, StaticDestructorKey, StaticKey};
 
 #[cfg_attr(all(unix, not(target_vendor = "apple")), link(name = "c"))]
 #[cfg_attr(target_vendor = "apple", link(name = "System"))]
@@ -61,12 +61,12 @@ mod thread {
         unsafe { &*value.cast::<AtomicU32>() }.fetch_add(1, SeqCst);
     }
 
-    // SAFETY: `ended` takes what `main` below stores, and lives as long as the program.
-    static KEY: StaticKey = unsafe { StaticKey::with_destructor(ended) };
+    static KEY: StaticDestructorKey = StaticDestructorKey::new(ended);
 
     extern "C" fn main(counter: *mut c_void) -> *mut c_void {
         assert!(KEY.get().is_null());
-        KEY.set(counter).unwrap();
+        // SAFETY: `ended` takes pointers to counters, as `check` passes one here.
+        unsafe { KEY.set(counter) }.unwrap();
         assert_eq!(KEY.get(), counter);
         null_mut()
     }
