@@ -1,13 +1,30 @@
 //! Picks the backend in `src/sys` for the target, in one place, and names the native libraries that a program without
 //! std has to link. Runs in a few milliseconds: it reads environment variables and prints lines.
+//!
+//! The program may select the backend `custom`: `--cfg os_thread_local_backend="custom"` in RUSTFLAGS or in `build.rustflags`,
+//! which Cargo shows to build scripts as CARGO_CFG_OS_THREAD_LOCAL_BACKEND. It is no Cargo feature, because features are
+//! additive: any dependency could change the backend of the whole program.
 
-use std::env;
+use std::{env, process};
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
 
     let target = Target::from_cargo();
-    let backend = backend(&target);
+    let backend = match (env::var("CARGO_CFG_OS_THREAD_LOCAL_BACKEND"), backend(&target)) {
+        (Err(_), backend) => backend,
+        (Ok(choice), _) if choice == "custom" => "custom",
+        (Ok(choice), backend) if choice == backend => backend,
+        // Both would be set.
+        (Ok(choice), backend) => {
+            eprintln!(
+                "error: os-thread-local: `--cfg os_thread_local_backend=\"{}\"` was given, but the backend of this target is \
+                 \"{}\"; the only other one that a program can select is \"custom\"",
+                choice, backend
+            );
+            process::exit(1);
+        }
+    };
     println!("cargo:rustc-cfg=os_thread_local_backend=\"{}\"", backend);
 
     // std links what it needs, and more than we need. Without it nobody names a library.
@@ -42,23 +59,61 @@ impl Target {
         self.family.split(',').any(|f| f == family)
     }
 
-    /// The WebAssembly targets without threads, by name: `target_feature = "atomics"` is not in the cfg of stable
-    /// compilers, so its absence says nothing.
-    fn is_single_threaded(&self) -> bool {
+    /// The WebAssembly targets whose system has no threads, by name.
+    fn is_wasm_without_pthreads(&self) -> bool {
         let threads =
             self.os == "wasi" && env::var("TARGET").map_or(false, |t| t.ends_with("-threads"));
         self.arch.starts_with("wasm") && (self.os == "unknown" || self.os == "wasi") && !threads
     }
 }
 
+/// Whether the program is built for WebAssembly threads: several workers may run it on one memory. The cfg
+/// `target_feature = "atomics"` tells, but stable compilers leave it out; there the flag is visible.
+fn has_wasm_atomics() -> bool {
+    let cfg = env::var("CARGO_CFG_TARGET_FEATURE").unwrap_or_default();
+    cfg.split(',').any(|feature| feature == "atomics") || flags_enable_atomics()
+}
+
+/// `-C target-feature=+atomics` in one of its spellings, the last one deciding; or the processor that has every feature.
+fn flags_enable_atomics() -> bool {
+    let flags = env::var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default();
+    let mut enabled = false;
+    let mut previous = "";
+    for flag in flags.split('\x1f') {
+        let option = match previous {
+            "-C" | "--codegen" => Some(flag),
+            _ => flag.strip_prefix("-C").or_else(|| flag.strip_prefix("--codegen=")),
+        };
+        previous = flag;
+        match option.and_then(|option| option.split_once('=')) {
+            Some(("target-feature", features)) => {
+                for feature in features.split(',') {
+                    match feature {
+                        "+atomics" => enabled = true,
+                        "-atomics" => enabled = false,
+                        _ => {}
+                    }
+                }
+            }
+            Some(("target-cpu", "bleeding-edge")) => enabled = true,
+            _ => {}
+        }
+    }
+    enabled
+}
+
 /// The order is the check: the first line that applies decides.
 fn backend(target: &Target) -> &'static str {
-    if env::var_os("CARGO_FEATURE_CUSTOM").is_some() || target.os == "none" {
+    if target.os == "none" {
         "custom"
     } else if target.is_family("windows") && target.os == "windows" {
         "fls"
-    } else if target.is_single_threaded() {
-        "single"
+    } else if target.is_wasm_without_pthreads() {
+        if has_wasm_atomics() {
+            "unsupported"
+        } else {
+            "single"
+        }
     } else if target.is_family("unix") || target.os == "wasi" {
         "pthread"
     } else {

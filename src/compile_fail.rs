@@ -198,7 +198,7 @@
 //! # Safe code hands no pointer to a destructor
 //!
 //! `key` exports the static; the program beside it has no `unsafe`.
-//! ```
+//! ```no_run
 //! #![forbid(unsafe_code)]
 //! mod key { pub static KEY: os_thread_local::key::StaticKey = os_thread_local::key::StaticKey::new(); }
 //! std::thread::spawn(|| key::KEY.set(8 as *mut std::ffi::c_void)).join().unwrap().unwrap();

@@ -50,7 +50,7 @@ pub use crate::per_thread::PerThread;
 #[cfg(feature = "alloc")]
 pub use crate::storage::direct_read;
 #[cfg(any(os_thread_local_backend = "custom", doc))]
-#[cfg_attr(docsrs, doc(cfg(feature = "custom")))]
+#[cfg_attr(docsrs, doc(cfg(os_thread_local_backend = "custom")))]
 pub use crate::sys::key::custom;
 #[cfg(feature = "alloc")]
 pub use crate::thread_local::{reclaim, ThreadLocal};

@@ -1,4 +1,4 @@
-/* A backend in C for the feature `custom`: the "tasks" are threads, and each keeps its pointer in a `__thread` variable.
+/* A custom backend in C: the "tasks" are threads, and each keeps its pointer in a `__thread` variable.
  *
  * ci/custom-host links it into the crate's own tests, so that all of them run on a custom backend. A kernel has the same
  * four functions, with `current_task->local` where this has `local`. */

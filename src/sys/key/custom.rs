@@ -2,14 +2,15 @@
 //!
 //! Where there is no operating system, or where its threads are not what a value should belong to (an RTOS, a kernel, a
 //! runtime of green threads), the program provides what the crate needs of one: where the running task keeps a pointer.
-//! The feature `custom` selects this on any target; targets without an operating system (`target_os = "none"`) have nothing
-//! else. In this module's words a task is whatever has a value of its own: read "task" for "thread" in the rest of the documentation.
+//! In this module's words a task is whatever has a value of its own: read "task" for "thread" in the rest of the documentation.
 //!
-//! Three steps:
+//! Four steps:
 //!
-//! 1. Implement [`Backend`] and install it with [`set_backend!`](crate::set_backend), once per program.
-//! 2. Call [`task_exit`] when a task ends, on that task.
-//! 3. If interrupt handlers use the crate, or a task can be pre-empted by one that must not wait for it: the feature
+//! 1. Select the backend. Targets without an operating system (`target_os = "none"`) have no other; elsewhere the program does it with a
+//!    flag for rustc ([below](#selecting-the-backend)).
+//! 2. Implement [`Backend`] and install it with [`set_backend!`](crate::set_backend), once per program.
+//! 3. Call [`task_exit`] when a task ends, on that task.
+//! 4. If interrupt handlers use the crate, or a task can be pre-empted by one that must not wait for it: the feature
 //!    `critical-section` (below).
 //!
 #![cfg_attr(os_thread_local_backend = "custom", doc = "```")]
@@ -77,6 +78,20 @@
 //!
 //! Whole programs are in the repository: `examples/firmware` (a Cortex-M3 without an operating system), `examples/green-threads`
 //! (tasks in user space that move between threads), `examples/c-kernel`.
+//!
+//! # Selecting the backend
+//!
+//! The backend holds for the whole program, so the program selects it, not one of its libraries; it is no Cargo feature. In the program's
+//! `.cargo/config.toml`:
+//!
+//! ```toml
+//! [build]
+//! target = "x86_64-unknown-linux-gnu" # the program's; with it, the flags below are not for build scripts
+//! rustflags = ["--cfg", 'os_thread_local_backend="custom"']
+//! ```
+//!
+//! or in the environment: `RUSTFLAGS='--cfg os_thread_local_backend="custom"'` (which replaces `build.rustflags`). Without
+//! `target` or `--target`, Cargo passes the flags to build scripts and procedural macros too; one that uses this crate would not link.
 //!
 //! # What may be called from where
 //!

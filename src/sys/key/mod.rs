@@ -67,9 +67,18 @@ pub(crate) type Destructor = unsafe extern "system" fn(*mut c_void);
 pub(super) mod fls;
 #[cfg(os_thread_local_backend = "pthread")]
 mod pthread;
-#[cfg(os_thread_local_backend = "single")]
+#[cfg(all(os_thread_local_backend = "single", not(target_feature = "atomics")))]
 mod single;
-#[cfg(os_thread_local_backend = "unsupported")]
+// No backend: an error, and nothing that hides it.
+#[cfg(any(
+    all(os_thread_local_backend = "single", target_feature = "atomics"),
+    not(any(
+        os_thread_local_backend = "pthread",
+        os_thread_local_backend = "fls",
+        os_thread_local_backend = "single",
+        os_thread_local_backend = "custom",
+    ))
+))]
 mod unsupported;
 
 // Elsewhere it is there for its documentation.

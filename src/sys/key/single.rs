@@ -1,6 +1,9 @@
 //! Targets without threads (wasm32-unknown-unknown, wasm32-wasip1): a key is an index into a plain array.
 //!
 //! The one thread never ends, so destructors of keys never run.
+//!
+//! Built for WebAssembly threads (`target_feature = "atomics"`) the same module can run in several workers on one memory, which
+//! would share their values: `build.rs` and `sys/key/mod.rs` choose `unsupported` there.
 
 use super::{Destructor, Keys};
 use crate::sys::System;

@@ -65,5 +65,9 @@ mod posix;
 mod windows;
 
 /// Nothing is told where there are no threads, or where the program itself says when a task ends.
-#[cfg(any(os_thread_local_backend = "single", os_thread_local_backend = "unsupported"))]
+#[cfg(not(any(
+    os_thread_local_backend = "pthread",
+    os_thread_local_backend = "fls",
+    os_thread_local_backend = "custom",
+)))]
 impl Threads for super::System {}
