@@ -54,6 +54,41 @@ extern "C" {
     fn pthread_setspecific(key: Key, value: *const c_void) -> i32;
 }
 
+/// Whether a new key is null in every thread, also if its number was in use before.
+///
+/// Emscripten's `pthread_key_delete` left the values in place until its pull request 18111 (end of 2022). A key that it hands out
+/// again would then give the pointers of its former owner, so the crate takes no key from such a libc. A program that deletes no keys can
+/// run there nevertheless: `--cfg os_thread_local_trust_new_keys`.
+#[cfg(all(target_os = "emscripten", not(os_thread_local_trust_new_keys)))]
+fn new_keys_are_null() -> bool {
+    use core::sync::atomic::{AtomicU8, Ordering};
+
+    /// 0: not known yet, 1: no, 2: yes.
+    static ANSWER: AtomicU8 = AtomicU8::new(0);
+
+    let mut answer = ANSWER.load(Ordering::Relaxed);
+    if answer == 0 {
+        // The libc hands out the number that it got back last. If another thread gets it first, this thread finds null.
+        let mut stale = false;
+        let (mut first, mut second) = (0, 0);
+        // SAFETY: the keys are live from their creation to their deletion, and have no destructor.
+        unsafe {
+            if pthread_key_create(&mut first, None) == 0 {
+                pthread_setspecific(first, (&ANSWER as *const AtomicU8).cast());
+                pthread_key_delete(first);
+                if pthread_key_create(&mut second, None) == 0 {
+                    stale = !pthread_getspecific(second).is_null();
+                    pthread_setspecific(second, core::ptr::null());
+                    pthread_key_delete(second);
+                }
+            }
+        }
+        answer = if stale { 1 } else { 2 };
+        ANSWER.store(answer, Ordering::Relaxed);
+    }
+    answer == 2
+}
+
 impl Keys for System {
     type Key = Key;
 
@@ -72,6 +107,10 @@ impl Keys for System {
     }
 
     fn create(destructor: Option<Destructor>) -> Option<Key> {
+        #[cfg(all(target_os = "emscripten", not(os_thread_local_trust_new_keys)))]
+        if !new_keys_are_null() {
+            return None;
+        }
         let mut key = 0;
         // SAFETY: `key` is valid for a write. The destructor's own contract is its provider's.
         match unsafe { pthread_key_create(&mut key, destructor) } {
