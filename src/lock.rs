@@ -27,7 +27,12 @@ impl<T> Lock<T> {
         loop {
             match self.try_lock() {
                 Some(guard) => return guard,
-                None => wait_while(&|| self.0.is_locked()),
+                None => {
+                    if !wait_while(&|| self.0.is_locked()) {
+                        // SAFETY: this is the only thread left in the process, and it waits for the lock, so it does not hold it.
+                        unsafe { self.0.force_unlock() }
+                    }
+                }
             }
         }
     }
@@ -44,7 +49,7 @@ impl<T> Lock<T> {
     /// Releases the lock in place of a holder that no longer exists.
     ///
     /// # Safety
-    /// No thread of this process holds the lock: its holder was left behind by `fork`, or killed by `ExitProcess`.
+    /// No thread of this process holds the lock: its holder was left behind by `fork`.
     #[cfg(feature = "alloc")]
     pub(crate) unsafe fn release_abandoned(&self) {
         // SAFETY: without a holder, no guard will release the lock a second time.
@@ -52,20 +57,24 @@ impl<T> Lock<T> {
     }
 }
 
-/// Spins for a moment, then yields. Not generic: one copy for every lock.
+/// Spins for a moment, then yields. `false` if the holder was killed. Not generic: one copy for every lock.
 #[cold]
-fn wait_while(locked: &dyn Fn() -> bool) {
+fn wait_while(locked: &dyn Fn() -> bool) -> bool {
     const SPINS: u32 = 5;
     let backoff = Backoff::new();
     for _ in 0..SPINS {
         backoff.spin();
         if !locked() {
-            return;
+            return true;
         }
     }
     while locked() {
+        if System::other_threads_were_killed() {
+            return false;
+        }
         System::yield_now();
     }
+    true
 }
 
 impl<T> Deref for Guard<'_, T> {

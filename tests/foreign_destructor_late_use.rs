@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering::SeqCst};
 use std::thread;
 
 use common::{Census, Counted};
-use os_thread_local::key::StaticKey;
+use os_thread_local::key::StaticDestructorKey;
 use os_thread_local::{PerThread, ThreadLocal};
 
 struct Counting;
@@ -99,10 +99,13 @@ fn word(n: usize) -> *mut c_void {
     std::ptr::null_mut::<u8>().wrapping_add(n).cast()
 }
 
-// SAFETY: the destructors take any word.
-static FIRST: StaticKey = unsafe { StaticKey::with_destructor(first) };
-// SAFETY: as above.
-static LAST: StaticKey = unsafe { StaticKey::with_destructor(last) };
+static FIRST: StaticDestructorKey = StaticDestructorKey::new(first);
+static LAST: StaticDestructorKey = StaticDestructorKey::new(last);
+
+fn set(key: &StaticDestructorKey, value: usize) {
+    // SAFETY: the destructors take any word.
+    unsafe { key.set(word(value)) }.unwrap()
+}
 
 unsafe extern "system" fn first(rounds: *mut c_void) {
     round(&FIRST, rounds as usize);
@@ -112,9 +115,9 @@ unsafe extern "system" fn last(rounds: *mut c_void) {
     round(&LAST, rounds as usize);
 }
 
-fn round(key: &StaticKey, rounds: usize) {
+fn round(key: &StaticDestructorKey, rounds: usize) {
     if rounds > 1 {
-        return key.set(word(rounds - 1)).unwrap();
+        return set(key, rounds - 1);
     }
     CALLS.fetch_add(1, SeqCst);
     let used = match KINDS[USE.load(SeqCst)] {
@@ -126,7 +129,12 @@ fn round(key: &StaticKey, rounds: usize) {
 }
 
 /// Runs `threads` threads, one after another. How much they leave: bytes, values with a destructor, and values of `VALUES`.
-fn left_by(threads: usize, key: &'static StaticKey, round: usize, before: Before) -> [isize; 3] {
+fn left_by(
+    threads: usize,
+    key: &'static StaticDestructorKey,
+    round: usize,
+    before: Before,
+) -> [isize; 3] {
     let live = || {
         let values = census().built() as isize - census().dropped() as isize;
         [LIVE.load(SeqCst), values, VALUES.len() as isize]
@@ -139,7 +147,7 @@ fn left_by(threads: usize, key: &'static StaticKey, round: usize, before: Before
                 Before::Plain => EARLY_PLAIN.with(|v| assert_eq!(v.replace(2), 1)),
                 Before::Drops => EARLY.with(|_| ()),
             }
-            key.set(word(round)).unwrap();
+            set(key, round);
         };
         thread::spawn(body).join().unwrap();
     }
@@ -162,8 +170,8 @@ fn nothing_is_left_behind() {
     const THREADS: usize = 50;
     // The order of keys: FIRST's, the crate's, LAST's.
     for key in [&FIRST, &LAST] {
-        key.set(word(1)).unwrap();
-        key.set(word(0)).unwrap();
+        set(key, 1);
+        set(key, 0);
         EARLY_PLAIN.with(|_| ());
     }
     // Numbers and the objects' own memory.

@@ -124,7 +124,8 @@ mod counted {
         for _ in 0..20 {
             let object = object.clone();
             let start = in_thread(move || count(|| object.set(3)));
-            assert!(start.0 <= 3 && start.1 <= 1, "{:?}", start);
+            // The pool twice and the stripe for a new record, and the stripe for a table.
+            assert!(start.0 <= 4 && start.1 <= 1, "{:?}", start);
         }
 
         // The end runs after all of the thread's own code: std's thread-locals, which count, may be gone. So the walk over all values is

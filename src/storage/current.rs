@@ -53,8 +53,10 @@ impl Current {
         // SAFETY: a block with a destructor that is in an entry, or claimed, is in its thread's list.
         unsafe {
             let vtable = block.as_ref().vtable;
-            if vtable.owner == Owner::Thread && vtable.needs_drop() {
-                self.unlink(block);
+            match vtable.owner {
+                Owner::Thread if vtable.needs_drop() => self.unlink(block),
+                Owner::Thread => {}
+                Owner::Object => self.object_owned.set(self.object_owned.get().wrapping_sub(1)),
             }
         }
         Some(block)
@@ -122,8 +124,14 @@ impl Borrowed {
     /// The block is this thread's value of an object that is borrowed exclusively for as long as the guard lives.
     pub(crate) unsafe fn new(block: NonNull<Block>) -> Self {
         // SAFETY: the block is alive while its object is borrowed exclusively on its thread.
-        let state = unsafe { block.as_ref().state.replace(BlockState::Borrowed) };
-        Borrowed(block, state)
+        let state = unsafe { &block.as_ref().state };
+        let before = state.get();
+        state.set(if before.is_claimed() {
+            BlockState::ClaimedAndBorrowed
+        } else {
+            BlockState::Borrowed
+        });
+        Borrowed(block, before)
     }
 }
 

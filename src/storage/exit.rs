@@ -87,10 +87,10 @@ pub(super) unsafe fn end(pointer: NonNull<Record>) {
     // SAFETY: the record is alive until it is freed below.
     let record = unsafe { pointer.as_ref() };
     let stripe = record.stripe();
-    let mut holding = record.has_blocks_elsewhere.get();
-    if record.has_thread_owned.get() {
-        holding = empty_record(record);
+    if record.has_own_entries.get() {
+        empty_record(record);
     }
+    let holding = record.has_object_owned();
     if record.has_long_table() && !holding {
         let old = shared::stripe(stripe).own(record).replace_table(record::Table::NONE);
         drop(old);
@@ -101,10 +101,26 @@ pub(super) unsafe fn end(pointer: NonNull<Record>) {
     // SAFETY: as new but for what is the object's, and given up.
     unsafe {
         record.reset(holding);
-        if shared::pool().push(pointer, holding) {
+        let mut pool = shared::pool();
+        if pool.push(pointer, holding) {
+            let unused = pool.trim();
+            drop(pool);
+            if let Some(unused) = unused {
+                free(unused);
+            }
             return;
         }
     }
+    // SAFETY: the pool did not take it.
+    unsafe { free(pointer) }
+}
+
+/// # Safety
+/// The record has ended, holds no values, is not pooled, and is given up.
+unsafe fn free(pointer: NonNull<Record>) {
+    // SAFETY: the record is alive.
+    let record = unsafe { pointer.as_ref() };
+    let stripe = record.stripe();
     if !record.numbers.is_empty() {
         shared::give_back(&record.numbers, true);
     }
@@ -114,24 +130,21 @@ pub(super) unsafe fn end(pointer: NonNull<Record>) {
     unsafe { Record::free(pointer) };
 }
 
-/// Empties the entries that end with the thread. `true` if others stay.
-fn empty_record(record: &Record) -> bool {
-    let (mut memory, mut holding, mut from) = (Chain::EMPTY, false, Some(0));
+/// Empties the entries that end with the thread.
+fn empty_record(record: &Record) {
+    let (mut memory, mut from) = (Chain::EMPTY, Some(0));
     while let Some(number) = from {
         let guard = shared::stripe(record.stripe());
-        let (next, stayed) = guard.own(record).empty_entries(number, |block| {
+        from = guard.own(record).empty_entries(number, |block| {
             // SAFETY: a block from the global allocator without a destructor, which was just taken out of its entry.
             unsafe { memory.push(block) }
         });
-        holding |= stayed;
-        from = next;
     }
     // What droppers took out before: they held the lock until it was in the inbox.
     while let Some(orphan) = next_orphan(record) {
         drop(orphan);
     }
     drop(memory);
-    holding
 }
 
 /// The first hook: the root key's destructor. Everywhere, and the one that ends the record.
@@ -148,17 +161,13 @@ pub(super) unsafe extern "system" fn on_key_destructor(value: *mut c_void) {
     let pointer = match record::record_at(entries) {
         Some(record) => record,
         None => {
-            if entries == record::ended() && !System::has_exit_list() {
-                // SAFETY: a sentinel.
-                unsafe { root.store(Some(entries)) };
+            if !System::has_exit_list() {
+                // SAFETY: a sentinel, or null.
+                unsafe { root.store(record::next_ended(entries)) };
             }
             return;
         }
     };
-    if System::other_threads_were_killed() {
-        // SAFETY: this is the only thread that is left.
-        unsafe { shared::release_abandoned_locks() };
-    }
     // On Windows another fiber's record can stand there: `DeleteFiber` calls back on the fiber that deletes. That one stays.
     let ours = root.load().map_or(true, |entries| entries == pointer.cast());
     if ours {
@@ -170,6 +179,10 @@ pub(super) unsafe extern "system" fn on_key_destructor(value: *mut c_void) {
     let round = record.rounds.get() + 1;
     record.rounds.set(round);
     let found = destroy_values(record);
+    if System::other_threads_were_killed() {
+        // The process ends, maybe from inside an access: what was not destroyed stays where it is, and so does the record.
+        return;
+    }
     if System::DESTRUCTOR_REPEATS && stays(record.exit_list.get(), round, found) {
         return;
     }
@@ -185,11 +198,11 @@ pub(super) unsafe extern "system" fn on_key_destructor(value: *mut c_void) {
     unsafe { end(pointer) };
     if ours {
         // The sentinel says that a record which is made now is late. It means one more call, which must not be in the last round
-        // where there are sanitizers. Without an exit list it is the only sign, and stays until the end.
+        // where there are sanitizers. Without an exit list it is the only sign, and stays for the rounds that POSIX asks for.
         let late = System::DESTRUCTOR_REPEATS
             && (!System::has_exit_list() || (exit_list == ExitList::HasRun && round == 2));
         // SAFETY: a sentinel, or null.
-        unsafe { root.store(if late { Some(record::ended()) } else { None }) };
+        unsafe { root.store(if late { record::ended(0) } else { None }) };
     }
 }
 

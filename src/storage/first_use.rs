@@ -8,7 +8,6 @@ use super::record::{self, Entries, Entry, ExitList, Record, State, NO_NUMBER};
 use super::root::{self, Root};
 use super::shared;
 use super::value::{self, Block, ValueVTable, Values};
-use super::SMALL;
 use crate::sys::{System, Threads};
 use crate::AccessError;
 use core::mem;
@@ -180,8 +179,7 @@ fn assign(current: Current, word: &SlotWord) -> Result<u32, AccessError> {
         let mut numbers = shared::numbers();
         // What is left is too high.
         cache.keep_few(true, |number| numbers.give_back(number));
-        let group = !SMALL && cache.asked.replace(true);
-        if numbers.take(group, cache) {
+        if numbers.take(cache.next_request(), cache) {
             continue;
         }
         let next = numbers.next_bucket();
@@ -272,6 +270,8 @@ fn try_get_or_init(
     }
     // SAFETY: the object has the number.
     unsafe { numbers::mask(number) }.add(current.token());
+    // Before the tag: a fiber may be deleted inside the initializer, and its record must not be pooled with the tag.
+    let had_own_entries = current.has_own_entries.replace(true);
     entry.set(State::Initializing);
     // The allocator may be a user of this crate: then the table may grow, and the entry is somewhere else.
     let block = match value::allocate(vtable, number, &current.arena) {
@@ -288,6 +288,9 @@ fn try_get_or_init(
     mem::forget(guard);
     // SAFETY: the block has its value, and is in no list yet.
     unsafe { publish(current, block, vtable, values) };
+    if values.is_some() {
+        current.has_own_entries.set(had_own_entries);
+    }
     current.set(number, State::Value(block));
     Ok(block)
 }
@@ -321,11 +324,11 @@ unsafe fn publish(
 ) {
     if let Some(values) = values {
         current.has_blocks_elsewhere.set(true);
+        current.object_owned.set(current.object_owned.get().wrapping_add(1));
         // SAFETY: an object-owned block, which is in no list.
         unsafe { values.push(block) };
         return;
     }
-    current.has_thread_owned.set(true);
     // SAFETY: the block is alive.
     if unsafe { !block.as_ref().in_arena } {
         current.has_blocks_elsewhere.set(true);

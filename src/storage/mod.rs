@@ -30,7 +30,8 @@
 //!    locks.
 //! 6. When user code destroys a value, its entry says DESTROYED, or the object is gone.
 //! 7. Every structure under a lock is whole between any two stores: a process may be forked there, and its child has neither the
-//!    thread that stopped nor a way to repair.
+//!    thread that stopped nor a way to repair. So a list grows and shrinks by one store, which the compiler does not move before those
+//!    that prepare it.
 //!
 //! # Layers
 //!

@@ -9,7 +9,7 @@ use alloc::alloc::{alloc_zeroed, dealloc};
 use core::alloc::Layout;
 use core::cell::Cell;
 use core::ptr::{self, NonNull};
-use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering::Relaxed, Ordering::Release};
+use core::sync::atomic::{compiler_fence, AtomicPtr, AtomicU32, AtomicUsize, Ordering::*};
 
 const BITS: usize = usize::BITS as usize;
 
@@ -69,6 +69,7 @@ pub(crate) fn stripe_of(token: usize) -> usize {
 ///
 /// Relaxed: the dropper of an object reads it after all accesses to the object, because it owns the object exclusively; and a
 /// free number's mask belongs to the thread that has the number.
+#[repr(transparent)] // buckets are allocated as zeroes
 pub(crate) struct Mask(AtomicUsize);
 
 const SEVERAL: usize = 1;
@@ -314,20 +315,16 @@ impl Numbers {
         None
     }
 
-    /// Hands out the lowest free number; with `group`, all that are free of the aligned group of eight it stands in, so that the
-    /// masks of numbers which different threads hand out are mostly on different cache lines. `false` if there is none: another
-    /// bucket is needed.
-    pub(crate) fn take(&mut self, group: bool, cache: &NumberCache) -> bool {
+    /// Hands out the lowest free number, and what is free of the aligned group of `most` (1, 2, 4 or 8) it stands in, so that the masks of
+    /// numbers which different threads hand out are mostly on different cache lines. `false` if there is none: another bucket is needed.
+    pub(crate) fn take(&mut self, most: usize, cache: &NumberCache) -> bool {
         let (bucket, index) = match self.lowest() {
             Some(found) => found,
             None => return false,
         };
         let (taken, full) = self.bits(bucket);
         let lowest = (!taken[index]).trailing_zeros() as usize;
-        let mut wanted = 1 << lowest;
-        if group {
-            wanted = !taken[index] & 0xFF << (lowest & !7);
-        }
+        let mut wanted = !taken[index] & ((1 << most) - 1) << (lowest & !(most - 1));
         taken[index] |= wanted;
         if taken[index] == usize::MAX {
             full[index / BITS] |= 1 << (index % BITS);
@@ -372,6 +369,7 @@ impl Numbers {
         if let Some(masks) = MASKS.get(bucket.bucket) {
             masks.store(bucket.memory.as_ptr().cast(), Release);
         }
+        compiler_fence(Release); // invariant 7
         self.buckets += 1;
         core::mem::forget(bucket);
         None
@@ -382,8 +380,9 @@ impl Numbers {
 pub(crate) struct NumberCache {
     numbers: [Cell<u32>; NumberCache::MOST],
     len: Cell<u8>,
-    /// The thread has asked for numbers before: the next time it gets a group of them.
-    pub(crate) asked: Cell<bool>,
+    /// How many numbers the thread has got last time: each time it gets twice as many, up to a group. A thread with few objects keeps
+    /// no numbers from others, which would make everybody's tables longer.
+    asked: Cell<u8>,
 }
 
 impl NumberCache {
@@ -394,7 +393,14 @@ impl NumberCache {
     pub(crate) const fn new() -> Self {
         #[allow(clippy::declare_interior_mutable_const)] // the initial value of an array
         const ZERO: Cell<u32> = Cell::new(0);
-        NumberCache { numbers: [ZERO; Self::MOST], len: Cell::new(0), asked: Cell::new(false) }
+        NumberCache { numbers: [ZERO; Self::MOST], len: Cell::new(0), asked: Cell::new(0) }
+    }
+
+    /// For how many numbers the thread asks.
+    pub(crate) fn next_request(&self) -> usize {
+        const GROUP: u8 = if SMALL { 1 } else { 8 };
+        self.asked.set((self.asked.get() * 2).clamp(1, GROUP));
+        self.asked.get().into()
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -14,7 +14,7 @@ use core::cell::Cell;
 use core::marker::PhantomData;
 use core::mem;
 use core::ptr::{self, NonNull};
-use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering::Relaxed};
+use core::sync::atomic::{compiler_fence, AtomicPtr, AtomicU32, AtomicUsize, Ordering::*};
 
 /// Entries that stand in the record itself.
 pub(crate) const INLINE: usize = 32;
@@ -28,6 +28,7 @@ pub(crate) const NO_NUMBER: u32 = u32::MAX;
 /// What a slot number leads to in one thread: nothing, one of two tags, or a value block.
 ///
 /// Relaxed loads and stores will do: invariant 2.
+#[repr(transparent)] // tables are allocated as zeroes
 pub(crate) struct Entry(AtomicPtr<Block>);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -127,8 +128,12 @@ pub(crate) struct Record {
     pub(crate) exit_list: Cell<ExitList>,
     /// Some entry may lead to a block outside of the arena.
     pub(crate) has_blocks_elsewhere: Cell<bool>,
-    /// Some entry was made for this thread alone.
-    pub(crate) has_thread_owned: Cell<bool>,
+    /// Some entry may have to be emptied when the thread ends: it leads to a thread-owned value, or is a tag.
+    pub(crate) has_own_entries: Cell<bool>,
+    /// How many object-owned values the record has got, and how many other threads have taken out of it since: the latter under the
+    /// stripe's lock. While it is pooled they only become equal.
+    pub(crate) object_owned: Cell<u32>,
+    object_owned_taken: AtomicU32,
     /// The thread is in `reclaim`.
     pub(crate) reclaiming: Cell<bool>,
     /// The thread allocates for a table, or for more slot numbers.
@@ -174,6 +179,7 @@ impl Stripe {
     pub(crate) unsafe fn join(&mut self, record: NonNull<Record>) {
         // SAFETY: the record is alive.
         unsafe { record.as_ref().next_in_stripe.set(self.first) };
+        compiler_fence(Release); // invariant 7
         self.first = Some(record);
     }
 
@@ -226,7 +232,13 @@ impl Locked<'_> {
         // values and empties entries under this lock.
         let content = entry.content();
         entry.set(State::Vacant);
-        block_in(content)
+        let block = block_in(content)?;
+        // SAFETY: under the lock a block that was in an entry is alive.
+        if unsafe { block.as_ref().vtable.owner == Owner::Object } {
+            let taken = &self.record().object_owned_taken;
+            taken.store(taken.load(Relaxed).wrapping_add(1), Relaxed);
+        }
+        Some(block)
     }
 
     /// Leaves a block to the record's thread.
@@ -237,7 +249,7 @@ impl Locked<'_> {
         let inbox = &self.record().inbox;
         // SAFETY: the block is the caller's, who took it out of its entry.
         unsafe { block.as_ref().next_handed.set(NonNull::new(inbox.load(Relaxed))) };
-        inbox.store(block.as_ptr(), Relaxed);
+        inbox.store(block.as_ptr(), Release); // invariant 7
     }
 
     /// Moves the inbox to the thread's own list of orphans, before those that are there. By the owning thread.
@@ -293,43 +305,43 @@ impl Locked<'_> {
                 }
                 // The process exits from inside `with_mut`.
                 // SAFETY: the block is in the list, which is this thread's.
-                BlockState::Borrowed => unsafe { record.unlink(NonNull::from(header)) },
+                BlockState::Borrowed | BlockState::ClaimedAndBorrowed => unsafe {
+                    record.unlink(NonNull::from(header))
+                },
                 BlockState::Claimed => return,
             }
         }
     }
 
     /// Empties the entries from number `from` on that end with the thread; up to a limit, so that the hold of the lock is
-    /// short. Blocks outside of the arena are given to `free`; object-owned ones stay. Gives the number to go on from, and whether
-    /// any stayed. By the owning thread, which has no values with a destructor any more.
+    /// short. Blocks outside of the arena are given to `free`; object-owned ones stay. Gives the number to go on from. By the owning
+    /// thread, which has no values with a destructor any more, but for one whose fiber was deleted inside `with_mut`: that one leaks.
     pub(crate) fn empty_entries(
         &self,
         from: usize,
         mut free: impl FnMut(NonNull<Block>),
-    ) -> (Option<usize>, bool) {
+    ) -> Option<usize> {
         const BATCH: usize = 1024;
         let record = self.record();
         let (entries, next) = record.entries.some_from(from, BATCH);
         if !record.has_blocks_elsewhere.get() {
             entries.iter().for_each(|entry| entry.set(State::Vacant));
-            return (next, false);
+            return next;
         }
-        let mut stayed = false;
         for entry in entries {
             if let State::Value(block) = entry.state() {
                 // SAFETY: under the lock a block that is in an entry is alive.
                 let header = unsafe { block.as_ref() };
                 if header.vtable.owner == Owner::Object {
-                    stayed = true;
                     continue;
                 }
-                if !header.in_arena {
+                if !header.in_arena && !header.vtable.needs_drop() {
                     free(block);
                 }
             }
             entry.set(State::Vacant);
         }
-        (next, stayed)
+        next
     }
 }
 
@@ -406,17 +418,34 @@ pub(crate) fn under_construction() -> NonNull<Entries> {
     NonNull::from(&SENTINEL.0)
 }
 
-/// Stands in the root slot of an exiting thread from when its record has ended until the next round of destructors. Not on
-/// small targets, where there are no rounds.
-pub(crate) fn ended() -> NonNull<Entries> {
-    static SENTINEL: Sentinel = Sentinel(Entries::EMPTY);
-    NonNull::from(&SENTINEL.0)
+/// For so many rounds the next sentinel is stored. Some systems (illumos, RTEMS) call destructors until no value is left, so one of
+/// them has to be the last.
+const ENDED_ROUNDS: usize = if SMALL { 0 } else { 3 };
+
+#[allow(clippy::declare_interior_mutable_const)] // the initial value of an array
+const EMPTY_SENTINEL: Sentinel = Sentinel(Entries::EMPTY);
+static ENDED: [Sentinel; ENDED_ROUNDS] = [EMPTY_SENTINEL; ENDED_ROUNDS];
+
+/// Stands in the root slot of an exiting thread after its record has ended: the first, then one after the other in the following
+/// rounds of destructors. There are none on small targets, which have no rounds.
+pub(crate) fn ended(round: usize) -> Option<NonNull<Entries>> {
+    ENDED.get(round).map(|sentinel| NonNull::from(&sentinel.0))
+}
+
+/// The sentinel that follows this one.
+pub(crate) fn next_ended(entries: NonNull<Entries>) -> Option<NonNull<Entries>> {
+    let round = (0..ENDED_ROUNDS).find(|&round| ended(round) == Some(entries))?;
+    ended(round + 1)
+}
+
+fn is_ended(entries: NonNull<Entries>) -> bool {
+    (0..ENDED_ROUNDS).any(|round| ended(round) == Some(entries))
 }
 
 /// The record that the root slot leads to, unless it leads to a sentinel.
 #[inline]
 pub(crate) fn record_at(entries: NonNull<Entries>) -> Option<NonNull<Record>> {
-    if entries == under_construction() || (!SMALL && entries == ended()) {
+    if entries == under_construction() || is_ended(entries) {
         None
     } else {
         // Entries that are no sentinel's begin a record.
@@ -438,7 +467,9 @@ impl Record {
             rounds: Cell::new(0),
             exit_list: Cell::new(ExitList::NotRegistered),
             has_blocks_elsewhere: Cell::new(false),
-            has_thread_owned: Cell::new(false),
+            has_own_entries: Cell::new(false),
+            object_owned: Cell::new(0),
+            object_owned_taken: AtomicU32::new(0),
             reclaiming: Cell::new(false),
             growing: Cell::new(false),
             numbers: NumberCache::new(),
@@ -535,7 +566,7 @@ impl Record {
             if let Some(older) = older {
                 older.as_ref().newer.set(newer);
             }
-            if header.state.get() == BlockState::Claimed {
+            if header.state.get().is_claimed() {
                 self.claimed.set(self.claimed.get() - 1);
             }
         }
@@ -564,7 +595,7 @@ impl Record {
         while let (Some(block), true) = (next, left > 0) {
             // SAFETY: blocks in the list are alive.
             let header = unsafe { block.as_ref() };
-            if header.state.get() == BlockState::Claimed {
+            if header.state.get().is_claimed() {
                 if header.number.get() == number {
                     return Some(block);
                 }
@@ -573,6 +604,11 @@ impl Record {
             next = header.older.get();
         }
         None
+    }
+
+    /// Whether the record has values that belong to their objects.
+    pub(crate) fn has_object_owned(&self) -> bool {
+        self.object_owned.get() != self.object_owned_taken.load(Relaxed)
     }
 
     /// Whether dropped objects have left something to this thread.
@@ -615,12 +651,13 @@ impl Record {
     /// object-owned ones.
     pub(crate) unsafe fn reset(&self, holding: bool) {
         debug_assert!(self.newest.get().is_none() && self.orphans.get().is_none());
-        debug_assert!(self.claimed.get() == 0 && !self.growing.get());
+        debug_assert!(self.claimed.get() == 0);
         self.rounds.set(0);
         self.exit_list.set(ExitList::NotRegistered);
         self.has_blocks_elsewhere.set(holding);
-        self.has_thread_owned.set(false);
+        self.has_own_entries.set(false);
         self.reclaiming.set(false);
+        self.growing.set(false);
         // SAFETY: no block of the arena is in use.
         unsafe { self.arena.reset() };
     }

@@ -2,7 +2,7 @@
 //!
 //! The key is created on first use and never deleted: threads may read it while the process exits.
 
-use super::packed::Locator;
+use super::packed::{Locator, HALF, LOWER};
 use super::record::Entries;
 use crate::lock::InterruptGuard;
 use crate::sys::{direct, Destructor, Key, Keys, System, Threads};
@@ -177,9 +177,6 @@ impl Root {
 pub fn direct_read() -> bool {
     get().map_or(false, |root| root.offset.is_some())
 }
-
-const HALF: u32 = usize::BITS / 2;
-const LOWER: usize = (1 << HALF) - 1;
 
 /// The lower half of a word as a signed number.
 #[inline(always)]

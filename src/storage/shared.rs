@@ -8,8 +8,9 @@ use super::record::{Record, Stripe};
 use super::STRIPES;
 use crate::lock::{Guard, Lock};
 use crate::sys::{System, Threads};
+use core::cell::Cell;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicUsize, Ordering::*};
+use core::sync::atomic::{compiler_fence, AtomicUsize, Ordering::*};
 
 #[allow(clippy::declare_interior_mutable_const)] // the initial value of an array
 const EMPTY: Lock<Stripe> = Lock::new(Stripe::EMPTY);
@@ -50,6 +51,8 @@ pub(crate) struct Pool {
     /// The others, and how many they are.
     bare: Option<NonNull<Record>>,
     bare_count: usize,
+    /// The record of the first list behind which `trim` goes on.
+    trimmed: Option<NonNull<Record>>,
     /// How many records each stripe has.
     population: [u32; STRIPES],
 }
@@ -61,13 +64,17 @@ unsafe impl Send for Pool {}
 const MOST_BARE: usize = 4;
 
 impl Pool {
-    const EMPTY: Pool = Pool { holding: None, bare: None, bare_count: 0, population: [0; STRIPES] };
+    const EMPTY: Pool =
+        Pool { holding: None, bare: None, bare_count: 0, trimmed: None, population: [0; STRIPES] };
 
     /// A record for a new thread: one with values if there is one.
     pub(crate) fn pop(&mut self) -> Option<NonNull<Record>> {
         // SAFETY: pooled records are alive, and in one of the two lists.
         unsafe {
             if let Some(record) = self.holding {
+                if self.trimmed == Some(record) {
+                    self.trimmed = None;
+                }
                 self.holding = record.as_ref().next_in_pool.get();
                 return Some(record);
             }
@@ -92,9 +99,35 @@ impl Pool {
         }
         // SAFETY: the record is alive. One store publishes it.
         unsafe { record.as_ref().next_in_pool.set(*list) };
+        compiler_fence(Release); // invariant 7
         *list = Some(record);
         self.bare_count += usize::from(!holding);
         true
+    }
+
+    /// Looks at one record that had values when it was pooled, the next one at each call, and takes it out if its objects are gone. So a
+    /// pool gives back what a peak has left, one record at the end of each later thread.
+    pub(crate) fn trim(&mut self) -> Option<NonNull<Record>> {
+        // SAFETY: pooled records are alive, and in one of the two lists.
+        unsafe {
+            let link = match &self.trimmed {
+                Some(record) => &record.as_ref().next_in_pool,
+                None => Cell::from_mut(&mut self.holding),
+            };
+            let record = match link.get() {
+                Some(record) => record,
+                None => {
+                    self.trimmed = None;
+                    return None;
+                }
+            };
+            if record.as_ref().has_object_owned() {
+                self.trimmed = Some(record);
+                return None;
+            }
+            link.set(record.as_ref().next_in_pool.get());
+            Some(record)
+        }
     }
 
     /// The stripe for a new record: one with few.
@@ -129,7 +162,7 @@ static FORK_HANDLERS: AtomicUsize = AtomicUsize::new(0);
 /// can hold one.
 #[inline]
 fn check_process() {
-    if System::HAS_FORK && FORKS.load(Relaxed) != 0 {
+    if System::HAS_FORK && FORKS.load(Acquire) != 0 {
         check_process_slow();
     }
 }
@@ -148,24 +181,29 @@ fn check_process_slow() {
             process => {
                 if PROCESS.compare_exchange(process, current | MENDING, AcqRel, Relaxed).is_ok() {
                     // SAFETY: this is a child, in which no thread has taken a lock yet: each would have come here first.
-                    unsafe { release_abandoned_locks() };
-                    FORKS.store(1 - FORK_HANDLERS.load(Relaxed), Relaxed);
-                    PROCESS.store(current, Release);
+                    unsafe { mend(current) };
                 }
             }
         }
     }
 }
 
+/// Releases the locks whose holders this child does not have.
+///
+/// Release: a thread that sees no fork under way, or this process, sees the locks released. A late release would take the lock from
+/// a thread that has acquired it.
+///
 /// # Safety
 /// No thread of this process holds a lock of the crate.
-pub(crate) unsafe fn release_abandoned_locks() {
+unsafe fn mend(process: usize) {
     // SAFETY: no thread holds them.
     unsafe {
         ALL_STRIPES.iter().for_each(|stripe| stripe.release_abandoned());
         NUMBERS.release_abandoned();
         POOL.release_abandoned();
     }
+    FORKS.store(1 - FORK_HANDLERS.load(Relaxed), Release);
+    PROCESS.store(process, Release);
 }
 
 /// In the parent, before a fork.
@@ -174,11 +212,18 @@ pub(crate) unsafe extern "C" fn before_fork() {
 }
 
 pub(crate) unsafe extern "C" fn after_fork_in_parent() {
-    FORKS.fetch_sub(1, Relaxed);
+    // Not below 0: another library's handler may have forked inside this fork, and this is its child, where the count was reset.
+    let _ = FORKS.fetch_update(Relaxed, Relaxed, |forks| forks.checked_sub(1));
 }
 
 pub(crate) unsafe extern "C" fn after_fork_in_child() {
-    check_process();
+    if FORK_HANDLERS.load(Relaxed) == 1 && FORKS.load(Acquire) != 0 {
+        // Not by the process id, which does not tell the first processes of two process-id namespaces apart.
+        // SAFETY: the one thread of this child, which has not taken a lock yet: that would have set the count to 0.
+        unsafe { mend(System::process_id()) };
+    } else {
+        check_process();
+    }
 }
 
 /// Has the handlers above installed by `install`, which says whether it could. If not, each lock goes on looking at the process.

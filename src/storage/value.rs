@@ -83,6 +83,13 @@ pub(crate) enum BlockState {
     Claimed,
     /// The thread is inside `with_mut`: if the process exits meanwhile, the value stays.
     Borrowed,
+    ClaimedAndBorrowed,
+}
+
+impl BlockState {
+    pub(crate) fn is_claimed(self) -> bool {
+        matches!(self, BlockState::Claimed | BlockState::ClaimedAndBorrowed)
+    }
 }
 
 const _: () = assert!(mem::size_of::<Block>() <= arena::HEADER);

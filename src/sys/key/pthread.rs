@@ -92,9 +92,11 @@ fn new_keys_are_null() -> bool {
 impl Keys for System {
     type Key = Key;
 
-    /// POSIX: a destructor that sets the value again is called again, PTHREAD_DESTRUCTOR_ITERATIONS times at the least.
+    /// POSIX: a destructor that sets the value again is called again, PTHREAD_DESTRUCTOR_ITERATIONS times at the least. These systems
+    /// call each destructor once, and do not null the value before.
     #[cfg(feature = "alloc")]
-    const DESTRUCTOR_REPEATS: bool = true;
+    const DESTRUCTOR_REPEATS: bool =
+        !cfg!(any(target_os = "espidf", target_os = "haiku", target_os = "nuttx"));
 
     #[inline(always)]
     fn to_bits(key: Key) -> usize {

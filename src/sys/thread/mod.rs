@@ -12,7 +12,7 @@ pub(crate) trait Threads {
     #[cfg(feature = "alloc")]
     const HAS_FORK: bool = false;
 
-    /// Not 0, and different in a parent and its child.
+    /// Not 0. Different in a parent and its child, but for the first processes of two process-id namespaces.
     #[cfg(feature = "alloc")]
     fn process_id() -> usize {
         1
@@ -36,7 +36,6 @@ pub(crate) trait Threads {
     fn at_thread_exit(_: &'static Hooks) {}
 
     /// The process is ending and the calling thread is the only one left, the others having been stopped wherever they were.
-    #[cfg(feature = "alloc")]
     fn other_threads_were_killed() -> bool {
         false
     }
