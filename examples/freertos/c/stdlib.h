@@ -1,0 +1,1 @@
+/* The kernel includes it and uses nothing of it. */
