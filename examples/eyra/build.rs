@@ -1,1 +1,3 @@
-fn main() { println!("cargo:rustc-link-arg=-nostartfiles"); }
+fn main() {
+    println!("cargo:rustc-link-arg=-nostartfiles");
+}

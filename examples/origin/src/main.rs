@@ -149,7 +149,11 @@ fn run() {
             unsafe { thread::join(thread) };
         }
         assert_eq!(CREATED.load(SeqCst), 4 * round);
-        assert_eq!(DESTROYED.load(SeqCst), 4 * round, "the threads have ended: their values are gone");
+        assert_eq!(
+            DESTROYED.load(SeqCst),
+            4 * round,
+            "the threads have ended: their values are gone"
+        );
     }
     assert!(shared.objects.iter().all(|object| object.get() == 1));
     let total: usize = shared.total.into_iter().map(Cell::into_inner).sum();

@@ -109,8 +109,8 @@ fn run() {
     COUNTED.with(|_| ());
 
     let mut rounds = 0;
-    // Long enough for the timer to have interrupted something.
-    while TICKS_SEEN.load(SeqCst) < 20 {
+    // Often enough for the timer to interrupt a task that holds the lock: without critical sections this program hangs.
+    while TICKS_SEEN.load(SeqCst) < 300 {
         rounds += 1;
         for number in 1..TASKS {
             run_task(number, || {
