@@ -331,9 +331,9 @@ impl Run {
         replace_section(&page, "not reached", &not_reached(&self.scenarios))?;
         let measured = floors::measured(&self.scenarios);
         let body = format!(
-            "{provenance}\n\n{}\n### Floors\n\n{}",
+            "{provenance}\n\n{}\n### Floors that were reached\n\n{}",
             results(&self.scenarios),
-            floors_table(&measured),
+            floors_table(measured.iter().filter(|floor| floor.verdict == Verdict::Reached)),
         );
         replace_section(&page, "results", &body)?;
         replace_section(&page, "growth", &format!("{provenance}\n\n{}", self.growth))?;
