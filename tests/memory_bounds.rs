@@ -1,0 +1,347 @@
+//! What the crate takes from the global allocator, against the limits that it states.
+
+// Without the harness, so that nobody else allocates.
+
+use os_thread_local::{reclaim, PerThread, ThreadLocal};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering::SeqCst};
+use std::sync::Mutex;
+use std::thread;
+
+// ---------------------------------------------------------------------------------------------- the limits, in bytes
+
+/// What a new thread's first use allocates, the value of a word included.
+const FIRST_USE: isize = 1_024;
+
+/// A value of a word, the average of 1,000 in one thread; with what the thread's table takes for it.
+const VALUE: isize = 64;
+
+/// An object that has been used, beside its values: until it is dropped.
+const OBJECT: isize = 32;
+
+/// What a thread that does nothing keeps of a value of a word that has no destructor, when another thread has dropped the object; with
+/// what the thread's table takes.
+const IDLE_KEEPS: isize = 80;
+
+/// The same of a value of 512 bytes: its memory is freed at once, and the table stays.
+const IDLE_KEEPS_OF_LARGE: isize = 32;
+
+/// And of an object with any value once the thread has called `reclaim`.
+const KEPT_AFTER_RECLAIM: isize = 80;
+
+/// What is not more than what a C library or std allocates now and then.
+const NOTHING: isize = 256;
+
+// ---------------------------------------------------------------------------------------------- the counting
+
+struct Counting;
+
+static LIVE: AtomicIsize = AtomicIsize::new(0);
+
+// SAFETY: hands everything on to the system's allocator, and counts.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        LIVE.fetch_add(layout.size() as isize, SeqCst);
+        // SAFETY: as our caller promises.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, p: *mut u8, layout: Layout) {
+        LIVE.fetch_sub(layout.size() as isize, SeqCst);
+        // SAFETY: as our caller promises.
+        unsafe { System.dealloc(p, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn live() -> isize {
+    LIVE.load(SeqCst)
+}
+
+static FAILED: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// `bytes` were taken for `count` of something, and `limit` is what each may take.
+fn check(what: &str, bytes: isize, count: usize, limit: isize) {
+    let per = if count == 1 { String::new() } else { format!(", {} each", bytes / count as isize) };
+    println!("memory_bounds: {}: {} bytes{} (at most {})", what, bytes, per, limit);
+    if bytes > limit * count as isize {
+        FAILED.lock().unwrap().push(what.to_string());
+    }
+}
+
+/// Runs `f` in new threads, one after another, of which none ends before all are through: only some can have what ended threads
+/// have left. The most that any of them allocates and keeps.
+fn most_in_new_threads(f: impl Fn() + Sync) -> isize {
+    // More than threads of other measurements have been there at a time.
+    const THREADS: usize = 12;
+    let most = AtomicIsize::new(0);
+    let (started, turn) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let wait_for = |counter: &AtomicUsize, n: usize| {
+        while counter.load(SeqCst) < n {
+            thread::yield_now();
+        }
+    };
+    thread::scope(|s| {
+        for n in 0..THREADS {
+            let (f, most, started, turn) = (&f, &most, &started, &turn);
+            s.spawn(move || {
+                started.fetch_add(1, SeqCst);
+                wait_for(started, THREADS);
+                wait_for(turn, n);
+                let before = live();
+                f();
+                most.fetch_max(live() - before, SeqCst);
+                turn.store(n + 1, SeqCst);
+                wait_for(turn, THREADS);
+            });
+        }
+    });
+    most.load(SeqCst)
+}
+
+/// A thread that does what it is told and nothing else. It is told so without a channel, which allocates.
+struct Idle<'a> {
+    orders: &'a Orders,
+}
+
+#[derive(Default)]
+struct Orders {
+    given: AtomicUsize,
+    done: AtomicUsize,
+}
+
+impl Idle<'_> {
+    fn run(&self) {
+        let given = self.orders.given.fetch_add(1, SeqCst) + 1;
+        while self.orders.done.load(SeqCst) != given {
+            thread::yield_now();
+        }
+    }
+}
+
+/// Calls `f` with a thread that runs `order` with the number of the order, each time it is told to.
+fn with_idle_thread(order: impl Fn(usize) + Sync, f: impl FnOnce(&Idle<'_>)) {
+    const END: usize = usize::MAX;
+    let orders = Orders::default();
+    thread::scope(|s| {
+        let thread = s.spawn(|| {
+            for n in 1.. {
+                while orders.given.load(SeqCst) < n {
+                    thread::yield_now();
+                }
+                if orders.given.load(SeqCst) == END {
+                    break;
+                }
+                order(n);
+                orders.done.store(n, SeqCst);
+            }
+        });
+        f(&Idle { orders: &orders });
+        orders.given.store(END, SeqCst);
+        thread.join().unwrap();
+    });
+}
+
+// ---------------------------------------------------------------------------------------------- the values
+
+type Word = usize;
+
+fn word() -> Word {
+    1
+}
+
+/// A word with a destructor.
+struct Drops(Word);
+
+impl Drop for Drops {
+    fn drop(&mut self) {
+        assert_eq!(self.0, 1);
+        self.0 = 0;
+    }
+}
+
+fn drops() -> Drops {
+    Drops(1)
+}
+
+type Large = [u8; 512];
+
+fn large() -> Large {
+    [1; 512]
+}
+
+fn objects<T>(n: usize, init: fn() -> T) -> Vec<ThreadLocal<T>> {
+    (0..n).map(|_| ThreadLocal::new(init)).collect()
+}
+
+fn use_all<T>(objects: &[ThreadLocal<T>]) {
+    objects.iter().for_each(|o| o.with(|_| ()));
+}
+
+// ---------------------------------------------------------------------------------------------- the measurements
+
+fn main() {
+    first_uses();
+    objects_and_their_values();
+    dropped_objects_leave_nothing();
+    idle("of a word", word, IDLE_KEEPS);
+    idle("of 512 bytes", large, IDLE_KEEPS_OF_LARGE);
+    idle_until_reclaim();
+    let failed = FAILED.lock().unwrap();
+    assert!(failed.is_empty(), "more than the limit: {:?}", *failed);
+}
+
+fn first_uses() {
+    static WORD: ThreadLocal<Word> = ThreadLocal::new(word);
+    static DROPS: ThreadLocal<Drops> = ThreadLocal::new(drops);
+    static PER_THREAD: PerThread<Word> = PerThread::new(word);
+    // The process's first use, and what it takes once, is this thread's.
+    WORD.with(|_| ());
+    DROPS.with(|_| ());
+    PER_THREAD.with(|_| ());
+    let bytes = most_in_new_threads(|| WORD.with(|_| ()));
+    check("first use of a thread, a word", bytes, 1, FIRST_USE);
+    let bytes = most_in_new_threads(|| DROPS.with(|_| ()));
+    check("first use of a thread, a word with a destructor", bytes, 1, FIRST_USE);
+    let bytes = most_in_new_threads(|| PER_THREAD.with(|_| ()));
+    check("first use of a thread, a word of a PerThread", bytes, 1, FIRST_USE);
+}
+
+fn objects_and_their_values() {
+    const OBJECTS: usize = 1_000;
+    const MANY: usize = 10_000;
+    let of_words = objects(OBJECTS, word);
+    let with_destructor = objects(OBJECTS, drops);
+    let per_thread: Vec<_> = (0..OBJECTS).map(|_| PerThread::new(word)).collect();
+    of_words.iter().for_each(|o| o.prepare().unwrap());
+    let bytes = most_in_new_threads(|| use_all(&of_words));
+    check("1,000 words and the thread", bytes - FIRST_USE, OBJECTS, VALUE);
+    drop(of_words);
+    with_destructor.iter().for_each(|o| o.prepare().unwrap());
+    let bytes = most_in_new_threads(|| use_all(&with_destructor));
+    check("1,000 words with a destructor and the thread", bytes - FIRST_USE, OBJECTS, VALUE);
+    drop(with_destructor);
+    per_thread.iter().for_each(|o| o.prepare().unwrap());
+    let bytes = most_in_new_threads(|| per_thread.iter().for_each(|o| o.with(|_| ())));
+    check("1,000 words of PerThread and the thread", bytes - FIRST_USE, OBJECTS, VALUE);
+    drop(per_thread);
+
+    // Only numbers: no value.
+    let many = objects(MANY, word);
+    let before = live();
+    many.iter().for_each(|o| o.prepare().unwrap());
+    check("10,000 objects", live() - before, MANY, OBJECT);
+}
+
+/// In the long run an object leaves nothing.
+fn dropped_objects_leave_nothing() {
+    const TIMES: usize = 1_000;
+    let rounds: [(&str, fn()); 5] = [
+        ("one", || ThreadLocal::new(word).with(|_| ())),
+        ("one with a destructor", || ThreadLocal::new(drops).with(|_| ())),
+        ("one of 512 bytes", || ThreadLocal::new(large).with(|_| ())),
+        ("one PerThread", || PerThread::new(word).with(|_| ())),
+        ("100 of each kind", || {
+            use_all(&objects(100, word));
+            use_all(&objects(100, drops));
+            use_all(&objects(100, large));
+            let per_thread: Vec<_> = (0..100).map(|_| PerThread::new(drops)).collect();
+            per_thread.iter().for_each(|o| o.with(|_| ()));
+        }),
+    ];
+    for (what, round) in rounds {
+        (0..10).for_each(|_| round());
+        let before = live();
+        (0..TIMES).for_each(|_| round());
+        let left = live() - before;
+        check(&format!("objects used and dropped, {} times: {}", TIMES, what), left, 1, 0);
+    }
+
+    // Dropped by this thread, after another one has used them.
+    let used: Mutex<Vec<ThreadLocal<Drops>>> = Mutex::new(Vec::new());
+    let used_too: Mutex<Vec<ThreadLocal<Word>>> = Mutex::new(Vec::new());
+    let order = |_| {
+        use_all(&used.lock().unwrap());
+        use_all(&used_too.lock().unwrap());
+    };
+    with_idle_thread(order, |idle| {
+        let round = || {
+            *used.lock().unwrap() = objects(100, drops);
+            *used_too.lock().unwrap() = objects(100, word);
+            idle.run();
+            drop(std::mem::take(&mut *used.lock().unwrap()));
+            drop(std::mem::take(&mut *used_too.lock().unwrap()));
+        };
+        (0..10).for_each(|_| round());
+        let before = live();
+        (0..TIMES / 10).for_each(|_| round());
+        let what = "objects dropped by another thread than the one that uses them, 20,000";
+        check(what, live() - before, 1, NOTHING);
+    });
+}
+
+/// A thread has used objects whose values have nothing to destroy, another one drops them, and the first does nothing more.
+fn idle<T: 'static>(what: &str, init: fn() -> T, limit: isize) {
+    const OBJECTS: usize = 1_000;
+    let used = Mutex::new(Vec::new());
+    with_idle_thread(
+        |_| use_all(&used.lock().unwrap()),
+        |idle| {
+            let round = || {
+                *used.lock().unwrap() = objects(OBJECTS, init);
+                idle.run();
+                drop(std::mem::take(&mut *used.lock().unwrap()));
+            };
+            // Numbers, and this thread's own memory.
+            drop(used_by_this_thread(OBJECTS, init));
+            let before = live();
+            round();
+            let kept = live() - before;
+            check(&format!("an idle thread keeps of 1,000 values {}", what), kept, OBJECTS, limit);
+            // It does not add up.
+            for _ in 0..20 {
+                round();
+            }
+            let more = live() - before - kept;
+            check(&format!("and more of 20,000 values {}", what), more, 1, NOTHING);
+        },
+    );
+}
+
+fn used_by_this_thread<T>(n: usize, init: fn() -> T) -> Vec<ThreadLocal<T>> {
+    let objects = objects(n, init);
+    use_all(&objects);
+    objects
+}
+
+/// Values with a destructor wait for their thread; when it has called `reclaim` they are gone.
+fn idle_until_reclaim() {
+    const OBJECTS: usize = 1_000;
+    let used = Mutex::new(Vec::new());
+    let order = |n: usize| {
+        if n % 2 == 1 {
+            use_all(&used.lock().unwrap());
+        } else {
+            reclaim();
+        }
+    };
+    with_idle_thread(order, |idle| {
+        let round = || {
+            *used.lock().unwrap() = objects(OBJECTS, || [drops(), drops()]);
+            idle.run();
+            drop(std::mem::take(&mut *used.lock().unwrap()));
+            idle.run();
+        };
+        drop(used_by_this_thread(OBJECTS, drops));
+        let before = live();
+        round();
+        let kept = live() - before;
+        let what = "kept of 1,000 values with a destructor after reclaim";
+        check(what, kept, OBJECTS, KEPT_AFTER_RECLAIM);
+        (0..20).for_each(|_| round());
+        let what = "and more of 20,000 values with a destructor";
+        check(what, live() - before - kept, 1, NOTHING);
+    });
+}
