@@ -13,8 +13,10 @@ use core::ptr::{self, NonNull};
 const GRAIN: usize = 16;
 /// A block's header.
 pub(crate) const HEADER: usize = 5 * mem::size_of::<usize>() + mem::size_of::<u32>() * 2;
-/// A header and 128 bytes.
-const CLASSES: usize = (HEADER + 128 + GRAIN - 1) / GRAIN;
+/// Blocks of the first class have so many grains: more than a header on 64-bit targets without a value.
+const FIRST_CLASS: usize = HEADER / GRAIN;
+/// Up to a header and 128 bytes.
+const CLASSES: usize = (HEADER + 128) / GRAIN - FIRST_CLASS + 1;
 /// What the record itself provides: five word-sized values on 64-bit targets.
 const INLINE: usize = 256;
 const FIRST_CHUNK: usize = 512;
@@ -25,11 +27,11 @@ const MOST: usize = 128 * 1024;
 
 /// The size class of a block, if the arena takes it.
 pub(crate) const fn class_of(layout: Layout) -> Option<usize> {
-    let class = (layout.size() + GRAIN - 1) / GRAIN - 1;
-    if SMALL || layout.align() > GRAIN || class >= CLASSES {
+    let grains = (layout.size() + GRAIN - 1) / GRAIN;
+    if SMALL || layout.align() > GRAIN || grains < FIRST_CLASS || grains >= FIRST_CLASS + CLASSES {
         None
     } else {
-        Some(class)
+        Some(grains - FIRST_CLASS)
     }
 }
 
@@ -137,7 +139,7 @@ impl Chunks {
             list.set(unsafe { block.as_ref().next });
             return Some(block.cast());
         }
-        let size = (class + 1) * GRAIN;
+        let size = (class + FIRST_CLASS) * GRAIN;
         if self.left.get() < size {
             self.grow()?;
         }

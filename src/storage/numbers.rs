@@ -386,7 +386,7 @@ pub(crate) struct NumberCache {
 }
 
 impl NumberCache {
-    const MOST: usize = if SMALL { 2 } else { 16 };
+    const MOST: usize = if SMALL { 2 } else { 12 };
     /// So many stay when there is no room.
     const FEW: usize = if SMALL { 1 } else { 4 };
 
