@@ -191,7 +191,7 @@
 //! match object.try_with(|v| *v) {
 //!     Ok(_) => (),
 //!     Err(AccessError::Destroyed | AccessError::Recursive) => (),
-//!     Err(AccessError::OutOfKeys | AccessError::OutOfMemory) => (),
+//!     Err(AccessError::OutOfKeys | AccessError::OutOfMemory | AccessError::Borrowed) => (),
 //! }
 //! ```
 //!

@@ -41,16 +41,16 @@ mod storage;
 #[cfg(feature = "alloc")]
 mod thread_local;
 
-pub use crate::error::AccessError;
+pub use crate::error::{AccessError, InitError};
 #[cfg(os_thread_local_count)]
 #[doc(hidden)]
 pub use crate::lock::count::of_this_thread as shared_operations;
 #[cfg(feature = "alloc")]
 pub use crate::per_thread::PerThread;
 #[cfg(feature = "alloc")]
-pub use crate::storage::direct_read;
+pub use crate::storage::is_direct_read;
 #[cfg(any(os_thread_local_backend = "custom", doc))]
 #[cfg_attr(docsrs, doc(cfg(os_thread_local_backend = "custom")))]
 pub use crate::sys::key::custom;
 #[cfg(feature = "alloc")]
-pub use crate::thread_local::{reclaim, ThreadLocal};
+pub use crate::thread_local::{reclaim, NoInit, ThreadLocal};

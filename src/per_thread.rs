@@ -2,7 +2,8 @@
 
 use crate::storage::{ObjectSlot, Pointers, Taken};
 use crate::thread_local::panic_access;
-use crate::AccessError;
+use crate::{AccessError, InitError, NoInit};
+use core::cell::Cell;
 use core::fmt;
 use core::iter::FusedIterator;
 use core::marker::PhantomData;
@@ -18,8 +19,14 @@ use core::panic::{RefUnwindSafe, UnwindSafe};
 /// With [`ThreadLocal`](crate::ThreadLocal) the values belong to the threads: take that for what is of no use after its thread
 /// (a handle, a cache, a value that is `!Send`), and `PerThread` for what is gathered in the end (counters, partial results, buffers).
 ///
-/// `T` must be [`Send`], because another thread may take it over or destroy it. It need not be `Sync`, and it may borrow. No
-/// reference to a value leaves the closure of `with`, so a value that was taken over has one user.
+/// `T` need not be `Sync`, and it may borrow. No reference to a value leaves the closure of `with`, so a value that was taken over has one
+/// user.
+///
+/// # Values that are not `Send`
+///
+/// `T` must be [`Send`], because another thread may take a value over, look at it in [`iter_mut`](Self::iter_mut), or destroy it. For an `Rc`, a
+/// guard or a raw pointer (error E0277, "cannot be sent between threads safely") take [`ThreadLocal`](crate::ThreadLocal), whose values never leave
+/// their thread; or `Arc` for `Rc`; or wrap the pointer in a type for which `unsafe impl Send` holds.
 ///
 /// # When values are destroyed
 ///
@@ -50,6 +57,7 @@ use core::panic::{RefUnwindSafe, UnwindSafe};
 /// let total: u32 = hits.into_iter().map(Cell::into_inner).sum();
 /// assert_eq!(total, 4000);
 /// ```
+#[doc(alias("CachedThreadLocal", "enumerable_thread_specific", "combinable"))]
 pub struct PerThread<T: Send, F = fn() -> T> {
     slot: ObjectSlot<T>,
     init: F,
@@ -58,14 +66,52 @@ pub struct PerThread<T: Send, F = fn() -> T> {
 impl<T: Send> PerThread<T> {
     /// A per-thread object whose values are made by a function, or by a closure that captures nothing.
     ///
+    /// # Captures
+    ///
+    /// The initializer is a function pointer (`fn() -> T`), so that the type can be named in a `static` or a field. A closure that captures
+    /// a variable is none (error E0308, "expected fn pointer, found closure"): give it to [`from_fn`](Self::from_fn), or make the value
+    /// where it is used, with [`with_or`](Self::with_or).
+    ///
+    /// # Examples
+    ///
     /// ```
     /// use os_thread_local::PerThread;
     ///
     /// static BUFFERS: PerThread<Vec<u8>> = PerThread::new(Vec::new);
     /// assert!(BUFFERS.with(Vec::is_empty));
     /// ```
+    #[must_use]
     pub const fn new(init: fn() -> T) -> Self {
-        Self::from_fn(init)
+        PerThread { slot: ObjectSlot::new(), init }
+    }
+}
+
+impl<T: Send> PerThread<T, NoInit> {
+    /// A per-thread object without an initializer: [`with_or`](Self::with_or), [`with_or_try`](Self::with_or_try) and the methods that
+    /// set a `Cell` or a `RefCell` make its values. There is no [`with`](PerThread::with).
+    ///
+    /// ```
+    /// use os_thread_local::{NoInit, PerThread};
+    /// use std::sync::Mutex;
+    ///
+    /// struct Log {
+    ///     lines: PerThread<Mutex<Vec<String>>, NoInit>,
+    /// }
+    ///
+    /// impl Log {
+    ///     fn push(&self, line: &str) {
+    ///         let with_room = || Mutex::new(Vec::with_capacity(64));
+    ///         self.lines.with_or(with_room, |lines| lines.lock().unwrap().push(line.to_string()));
+    ///     }
+    /// }
+    ///
+    /// let log = Log { lines: PerThread::without_init() };
+    /// log.push("started");
+    /// assert_eq!(log.lines.len(), 1);
+    /// ```
+    #[must_use]
+    pub const fn without_init() -> Self {
+        PerThread { slot: ObjectSlot::new(), init: NoInit(()) }
     }
 }
 
@@ -80,7 +126,8 @@ impl<T: Send, F> PerThread<T, F> {
     /// values.with(|_| ());
     /// assert_eq!(values.with_existing(|v| *v), Some(7));
     /// ```
-    pub fn with_existing<R>(&self, f: impl FnOnce(&T) -> R) -> Option<R> {
+    #[inline]
+    pub fn with_existing<R, G: FnOnce(&T) -> R>(&self, f: G) -> Option<R> {
         self.slot.with_existing(f)
     }
 
@@ -89,15 +136,16 @@ impl<T: Send, F> PerThread<T, F> {
     ///
     /// # Panics
     ///
-    /// As for [`with`](Self::with).
+    /// Where [`try_with_or`](Self::try_with_or) gives an error, and where it panics.
     ///
     /// ```
     /// use os_thread_local::PerThread;
     ///
-    /// let names = PerThread::new(String::new);
+    /// let names = PerThread::without_init();
     /// assert_eq!(names.with_or(|| String::from("main"), String::clone), "main");
     /// assert_eq!(names.with_or(|| String::from("unused"), String::clone), "main");
     /// ```
+    #[doc(alias("get_or", "get_or_init"))]
     #[inline]
     #[track_caller]
     pub fn with_or<R>(&self, init: impl FnOnce() -> T, f: impl FnOnce(&T) -> R) -> R {
@@ -107,45 +155,70 @@ impl<T: Send, F> PerThread<T, F> {
         }
     }
 
+    /// Calls `f` with this thread's value. If it has none, it takes over one that a thread left behind, or makes one with `init`
+    /// instead of the object's initializer.
+    ///
+    /// # Errors
+    ///
+    /// As for [`try_with`](PerThread::try_with).
+    ///
+    /// # Panics
+    ///
+    /// As for [`try_with`](PerThread::try_with), with `init` as the initializer.
+    ///
+    /// ```
+    /// use os_thread_local::PerThread;
+    ///
+    /// let names = PerThread::without_init();
+    /// assert_eq!(names.try_with_or(|| String::from("main"), String::len), Ok(4));
+    /// ```
+    #[inline]
+    pub fn try_with_or<R>(
+        &self,
+        init: impl FnOnce() -> T,
+        f: impl FnOnce(&T) -> R,
+    ) -> Result<R, AccessError> {
+        self.slot.with(init, f)
+    }
+
     /// Calls `f` with this thread's value. If it has none, it takes over one that a thread left behind, or makes one with `init`,
     /// which may fail.
     ///
     /// # Errors
     ///
-    /// What `init` gives; nothing is stored then, and the next access tries again. What [`try_with`](Self::try_with) gives,
-    /// turned into an `E`.
+    /// - [`InitError::Init`]: what `init` gave. Nothing is stored, and the next access tries again.
+    /// - [`InitError::Access`]: what [`try_with`](PerThread::try_with) gives.
+    ///
+    /// # Panics
+    ///
+    /// As for [`try_with`](PerThread::try_with), with `init` as the initializer.
     ///
     /// ```
-    /// use os_thread_local::{AccessError, PerThread};
+    /// use os_thread_local::{InitError, PerThread};
     /// use std::{fs::File, io};
     ///
-    /// enum NoFile {
-    ///     NotOpened(io::Error),
-    ///     NoStorage(AccessError),
-    /// }
-    /// impl From<AccessError> for NoFile {
-    ///     fn from(error: AccessError) -> Self {
-    ///         NoFile::NoStorage(error)
-    ///     }
-    /// }
-    ///
-    /// let files = PerThread::new(|| unreachable!("made by `with_or_try` only"));
+    /// let files = PerThread::without_init();
     /// let length = files.with_or_try(
-    ///     || File::open("/nonexistent").map_err(NoFile::NotOpened),
+    ///     || File::open("/nonexistent"),
     ///     |file| file.metadata().map(|metadata| metadata.len()),
     /// );
-    /// assert!(matches!(length, Err(NoFile::NotOpened(_))));
+    /// match length {
+    ///     Ok(length) => println!("{:?} bytes", length),
+    ///     Err(InitError::Init(error)) => assert_eq!(error.kind(), io::ErrorKind::NotFound),
+    ///     Err(InitError::Access(error)) => panic!("{}", error),
+    /// }
     /// assert!(files.is_empty());
     /// ```
-    pub fn with_or_try<R, E: From<AccessError>>(
+    #[doc(alias("get_or_try", "get_or_try_init"))]
+    #[inline]
+    pub fn with_or_try<R, E>(
         &self,
         init: impl FnOnce() -> Result<T, E>,
         f: impl FnOnce(&T) -> R,
-    ) -> Result<R, E> {
+    ) -> Result<R, InitError<E>> {
         match self.slot.with_try_init(init, f) {
-            Ok(Ok(result)) => Ok(result),
-            Ok(Err(error)) => Err(error),
-            Err(error) => Err(error.into()),
+            Ok(result) => result.map_err(InitError::Init),
+            Err(error) => Err(InitError::Access(error)),
         }
     }
 
@@ -164,12 +237,13 @@ impl<T: Send, F> PerThread<T, F> {
         self.slot.remove()
     }
 
-    /// Takes what the first use would take: the operating system's key, and the object's slot number. Afterwards only the memory for a
-    /// thread's value can be missing.
+    /// Performs everything that the first use on this thread needs except making the value: it takes the operating system's key,
+    /// the object's slot number, and this thread's record with room for the number. Afterwards only the memory for the value can be missing.
     ///
     /// # Errors
     ///
-    /// [`OutOfKeys`](AccessError::OutOfKeys) and [`OutOfMemory`](AccessError::OutOfMemory). A later call tries again.
+    /// [`OutOfKeys`](AccessError::OutOfKeys) and [`OutOfMemory`](AccessError::OutOfMemory): a later call tries again.
+    /// [`Recursive`](AccessError::Recursive) inside an allocation that the crate makes for the record or the number.
     ///
     /// ```
     /// use os_thread_local::PerThread;
@@ -196,6 +270,7 @@ impl<T: Send, F> PerThread<T, F> {
     /// values.with(|_| ());
     /// assert_eq!(values.len(), 1);
     /// ```
+    #[must_use]
     pub fn len(&self) -> usize {
         self.slot.iter().count()
     }
@@ -208,6 +283,7 @@ impl<T: Send, F> PerThread<T, F> {
     /// let values = PerThread::new(|| 1);
     /// assert!(values.is_empty());
     /// ```
+    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.slot.iter().next().is_none()
     }
@@ -309,14 +385,18 @@ impl<T: Send, F> PerThread<T, F> {
         IntoIter { len: values.len(), values }
     }
 
-    /// Calls `f` with this thread's value, made by `init` if there is none.
-    #[inline(always)]
-    pub(crate) fn with_init<R>(
+    /// Makes this thread's value of `value`, or calls `f` with the one that is there and `value`.
+    #[inline]
+    pub(crate) fn set_or_make<V, R>(
         &self,
-        init: impl FnOnce() -> T,
-        f: impl FnOnce(&T) -> R,
-    ) -> Result<R, AccessError> {
-        self.slot.with(init, f)
+        value: V,
+        make: fn(V) -> T,
+        f: impl FnOnce(&T, V) -> R,
+    ) -> Result<Option<R>, AccessError> {
+        let value = Cell::new(Some(value));
+        // The initializer runs once at the most, and before the closure.
+        let init = || make(value.take().unwrap_or_else(|| unreachable!()));
+        self.slot.with(init, |there| value.take().map(|value| f(there, value)))
     }
 }
 
@@ -334,15 +414,43 @@ impl<T: Send, F: Fn() -> T> PerThread<T, F> {
     /// seen.with(|v| v.lock().unwrap().push(&words[0]));
     /// assert_eq!(seen.len(), 1);
     /// ```
+    #[must_use]
     pub const fn from_fn(init: F) -> Self {
         PerThread { slot: ObjectSlot::new(), init }
     }
 
     /// Calls `f` with this thread's value. If it has none, it takes over one that a thread left behind, or makes one.
     ///
+    /// # Returning references
+    ///
+    /// The reference does not leave the closure, because another thread may take the value over when this one has exited. A closure
+    /// that returns the reference, or a [`Ref`](core::cell::Ref) made of it, does not compile ("lifetime may not live long enough", E0521). Return a
+    /// clone, or what the caller wants of the value; or let the caller pass a closure on:
+    ///
+    /// ```
+    /// use os_thread_local::PerThread;
+    /// use std::cell::RefCell;
+    ///
+    /// static BUFFERS: PerThread<RefCell<Vec<u8>>> = PerThread::new(|| RefCell::new(Vec::new()));
+    ///
+    /// // Instead of `fn buffer() -> RefMut<'static, Vec<u8>>`:
+    /// fn with_buffer<R>(f: impl FnOnce(&mut Vec<u8>) -> R) -> R {
+    ///     BUFFERS.with_borrow_mut(|buffer| {
+    ///         buffer.clear();
+    ///         f(buffer)
+    ///     })
+    /// }
+    /// with_buffer(|buffer| buffer.push(1));
+    /// assert_eq!(with_buffer(|buffer| buffer.len()), 0);
+    /// ```
+    ///
+    /// Who borrows the object exclusively may keep a reference as long: see [`get_mut`](Self::get_mut) and [`iter_mut`](Self::iter_mut).
+    ///
     /// # Panics
     ///
-    /// Where [`try_with`](Self::try_with) gives an error; and if the initializer panics.
+    /// Where [`try_with`](Self::try_with) gives an error, and where it panics.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use os_thread_local::PerThread;
@@ -354,7 +462,7 @@ impl<T: Send, F: Fn() -> T> PerThread<T, F> {
     /// ```
     #[inline]
     #[track_caller]
-    pub fn with<R>(&self, f: impl FnOnce(&T) -> R) -> R {
+    pub fn with<R, G: FnOnce(&T) -> R>(&self, f: G) -> R {
         match self.slot.with(&self.init, f) {
             Ok(result) => result,
             Err(error) => panic_access("PerThread", error),
@@ -366,12 +474,15 @@ impl<T: Send, F: Fn() -> T> PerThread<T, F> {
     /// # Errors
     ///
     /// - [`Recursive`](AccessError::Recursive): the initializer is running.
-    /// - [`OutOfKeys`](AccessError::OutOfKeys), [`OutOfMemory`](AccessError::OutOfMemory): the first use needs one that is not to be had; a later
+    /// - [`OutOfKeys`](AccessError::OutOfKeys), [`OutOfMemory`](AccessError::OutOfMemory): no key or memory was available for the first use; a later
     ///   call tries again.
     ///
     /// # Panics
     ///
-    /// If the initializer panics. Nothing is stored then, and the next access runs it again.
+    /// - If `f` panics.
+    /// - If the initializer panics. Nothing is stored then, and the next access runs it again.
+    /// - If a destructor panics that a first use runs: before it makes a value, it destroys those that dropped objects of the type
+    ///   [`ThreadLocal`](crate::ThreadLocal) left on this thread (see [`reclaim`](crate::reclaim)). The rest of them are destroyed by a later call.
     ///
     /// ```
     /// use os_thread_local::PerThread;
@@ -380,13 +491,62 @@ impl<T: Send, F: Fn() -> T> PerThread<T, F> {
     /// assert_eq!(values.try_with(|v| *v), Ok(42));
     /// ```
     #[inline]
-    pub fn try_with<R>(&self, f: impl FnOnce(&T) -> R) -> Result<R, AccessError> {
+    pub fn try_with<R, G: FnOnce(&T) -> R>(&self, f: G) -> Result<R, AccessError> {
         self.slot.with(&self.init, f)
+    }
+
+    /// Calls `f` with this thread's value, exclusively; it is taken over or made if there is none.
+    ///
+    /// # Panics
+    ///
+    /// As for [`with`](Self::with).
+    ///
+    /// ```
+    /// use os_thread_local::PerThread;
+    ///
+    /// let mut values = PerThread::new(Vec::new);
+    /// values.with_mut(|v| v.push(1));
+    /// assert_eq!(values.with(Vec::len), 1);
+    /// ```
+    #[inline]
+    #[track_caller]
+    pub fn with_mut<R, G: FnOnce(&mut T) -> R>(&mut self, f: G) -> R {
+        match self.get_mut() {
+            Ok(value) => f(value),
+            Err(error) => panic_access("PerThread", error),
+        }
+    }
+
+    /// Calls `f` with this thread's value, exclusively; it is taken over or made if there is none.
+    ///
+    /// # Errors
+    ///
+    /// As for [`try_with`](Self::try_with).
+    ///
+    /// # Panics
+    ///
+    /// As for [`try_with`](Self::try_with).
+    ///
+    /// ```
+    /// use os_thread_local::PerThread;
+    ///
+    /// let mut values = PerThread::new(Vec::new);
+    /// assert_eq!(values.try_with_mut(|v| v.push(1)), Ok(()));
+    /// ```
+    #[inline]
+    pub fn try_with_mut<R, G: FnOnce(&mut T) -> R>(&mut self, f: G) -> Result<R, AccessError> {
+        self.get_mut().map(f)
     }
 
     /// This thread's value, exclusively; taken over or made if it has none.
     ///
+    /// Unlike [`with_mut`](Self::with_mut) it gives the reference out: the value is the object's, and stays when the thread exits.
+    ///
     /// # Errors
+    ///
+    /// As for [`try_with`](Self::try_with).
+    ///
+    /// # Panics
     ///
     /// As for [`try_with`](Self::try_with).
     ///
@@ -398,6 +558,7 @@ impl<T: Send, F: Fn() -> T> PerThread<T, F> {
     /// assert_eq!(values.into_iter().next(), Some(vec![1]));
     /// # Ok::<(), os_thread_local::AccessError>(())
     /// ```
+    #[inline]
     pub fn get_mut(&mut self) -> Result<&mut T, AccessError> {
         self.slot.get_mut(&self.init)
     }
@@ -405,6 +566,7 @@ impl<T: Send, F: Fn() -> T> PerThread<T, F> {
 
 impl<T: Default + Send> Default for PerThread<T> {
     /// Values are made by `T::default`.
+    #[doc(alias = "get_or_default")]
     fn default() -> Self {
         PerThread::new(T::default)
     }
@@ -452,6 +614,7 @@ impl<'a, T: Send, F> IntoIterator for &'a mut PerThread<T, F> {
 /// values.with(|_| ());
 /// assert_eq!(values.iter().count(), 1);
 /// ```
+#[must_use = "iterators are lazy and do nothing unless consumed"]
 pub struct Iter<'a, T> {
     values: Pointers<'a, T>,
     _values: PhantomData<&'a T>,
@@ -498,6 +661,7 @@ impl<T> fmt::Debug for Iter<'_, T> {
 /// values.with(|_| ());
 /// assert_eq!(values.iter_mut().len(), 1);
 /// ```
+#[must_use = "iterators are lazy and do nothing unless consumed"]
 pub struct IterMut<'a, T> {
     values: Pointers<'a, T>,
     len: usize,

@@ -1,5 +1,6 @@
 use crate::storage::{self, Slot};
-use crate::AccessError;
+use crate::{AccessError, InitError};
+use core::cell::Cell;
 use core::fmt;
 
 /// A value per thread, for an object or a `static`.
@@ -85,6 +86,7 @@ use core::fmt;
 /// An object that was used keeps 16 bytes of memory in a table until it is dropped; each value is one allocation with 48
 /// bytes for the crate. Each thread has a table as long as the largest number of objects that were in use at a time. The
 /// tables of four ended threads, if they are not longer than 1,024 entries of one word, are kept for threads to come.
+#[doc(alias("thread_specific_ptr", "FlsAlloc", "TlsAlloc", "pthread_key_create", "LocalKey"))]
 pub struct ThreadLocal<T: 'static, F = fn() -> T> {
     slot: Slot<T>,
     init: F,
@@ -95,6 +97,14 @@ impl<T: 'static> ThreadLocal<T> {
     ///
     /// It touches nothing: the operating system's key is taken on first use.
     ///
+    /// # Captures
+    ///
+    /// The initializer is a function pointer (`fn() -> T`), so that the type can be named in a `static` or a field. A closure that captures
+    /// a variable is none (error E0308, "expected fn pointer, found closure"): give it to [`from_fn`](Self::from_fn), or make the value
+    /// where it is used, with [`with_or`](Self::with_or).
+    ///
+    /// # Examples
+    ///
     /// ```
     /// use os_thread_local::ThreadLocal;
     ///
@@ -103,10 +113,49 @@ impl<T: 'static> ThreadLocal<T> {
     /// assert_eq!(per_core[1].with(|n| *n), 2);
     /// assert!(NAMES.with(Vec::is_empty));
     /// ```
+    #[must_use]
     pub const fn new(init: fn() -> T) -> Self {
-        Self::from_fn(init)
+        ThreadLocal { slot: Slot::new(), init }
     }
 }
+
+impl<T: 'static> ThreadLocal<T, NoInit> {
+    /// A thread-local without an initializer: [`with_or`](Self::with_or), [`with_or_try`](Self::with_or_try) and the methods that set
+    /// a `Cell` or a `RefCell` make its values. There is no [`with`](ThreadLocal::with).
+    ///
+    /// ```
+    /// use os_thread_local::{NoInit, ThreadLocal};
+    ///
+    /// static REQUEST: ThreadLocal<String, NoInit> = ThreadLocal::without_init();
+    ///
+    /// fn handle(id: u32) -> usize {
+    ///     REQUEST.with_or(|| format!("request {}", id), |request| request.len())
+    /// }
+    /// assert_eq!(handle(15), 10);
+    /// assert_eq!(REQUEST.with_existing(String::clone).as_deref(), Some("request 15"));
+    /// ```
+    #[must_use]
+    pub const fn without_init() -> Self {
+        ThreadLocal { slot: Slot::new(), init: NoInit(()) }
+    }
+}
+
+/// "No initializer", as a type: the second parameter of what [`ThreadLocal::without_init`] and
+/// [`PerThread::without_init`](crate::PerThread::without_init) make.
+///
+/// ```
+/// use os_thread_local::{NoInit, ThreadLocal};
+/// use std::fs::File;
+///
+/// struct Logger {
+///     file: ThreadLocal<File, NoInit>,
+/// }
+///
+/// let logger = Logger { file: ThreadLocal::without_init() };
+/// assert!(logger.file.with_existing(|_| ()).is_none());
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct NoInit(pub(crate) ());
 
 impl<T: 'static, F> ThreadLocal<T, F> {
     /// Calls `f` with this thread's value if there is one. It never makes one.
@@ -119,8 +168,97 @@ impl<T: 'static, F> ThreadLocal<T, F> {
     /// tls.with(|_| ());
     /// assert_eq!(tls.with_existing(|v| *v), Some(7));
     /// ```
-    pub fn with_existing<R>(&self, f: impl FnOnce(&T) -> R) -> Option<R> {
+    #[inline]
+    pub fn with_existing<R, G: FnOnce(&T) -> R>(&self, f: G) -> Option<R> {
         self.slot.with_existing(f)
+    }
+
+    /// Calls `f` with this thread's value, which is made first, with `init` instead of the object's initializer, if there is none.
+    ///
+    /// # Panics
+    ///
+    /// Where [`try_with_or`](Self::try_with_or) gives an error, and where it panics.
+    ///
+    /// ```
+    /// use os_thread_local::ThreadLocal;
+    ///
+    /// let name = ThreadLocal::without_init();
+    /// assert_eq!(name.with_or(|| String::from("main"), String::clone), "main");
+    /// assert_eq!(name.with_or(|| String::from("unused"), String::clone), "main");
+    /// ```
+    #[doc(alias("get_or", "get_or_init"))]
+    #[inline]
+    #[track_caller]
+    pub fn with_or<R>(&self, init: impl FnOnce() -> T, f: impl FnOnce(&T) -> R) -> R {
+        match self.slot.with(init, f) {
+            Ok(result) => result,
+            Err(error) => panic_access("ThreadLocal", error),
+        }
+    }
+
+    /// Calls `f` with this thread's value, which is made first, with `init` instead of the object's initializer, if there is none.
+    ///
+    /// # Errors
+    ///
+    /// As for [`try_with`](ThreadLocal::try_with).
+    ///
+    /// # Panics
+    ///
+    /// As for [`try_with`](ThreadLocal::try_with), with `init` as the initializer.
+    ///
+    /// ```
+    /// use os_thread_local::ThreadLocal;
+    ///
+    /// let name = ThreadLocal::without_init();
+    /// assert_eq!(name.try_with_or(|| String::from("main"), String::len), Ok(4));
+    /// ```
+    #[inline]
+    pub fn try_with_or<R>(
+        &self,
+        init: impl FnOnce() -> T,
+        f: impl FnOnce(&T) -> R,
+    ) -> Result<R, AccessError> {
+        self.slot.with(init, f)
+    }
+
+    /// Calls `f` with this thread's value, which is made first, with `init`, if there is none. `init` may fail.
+    ///
+    /// # Errors
+    ///
+    /// - [`InitError::Init`]: what `init` gave. Nothing is stored, and the next access tries again.
+    /// - [`InitError::Access`]: what [`try_with`](ThreadLocal::try_with) gives.
+    ///
+    /// # Panics
+    ///
+    /// As for [`try_with`](ThreadLocal::try_with), with `init` as the initializer.
+    ///
+    /// ```
+    /// use os_thread_local::{InitError, NoInit, ThreadLocal};
+    /// use std::{fs::File, io};
+    ///
+    /// static CONFIG: ThreadLocal<File, NoInit> = ThreadLocal::without_init();
+    ///
+    /// let length = CONFIG.with_or_try(
+    ///     || File::open("/nonexistent"),
+    ///     |file| file.metadata().map(|metadata| metadata.len()),
+    /// );
+    /// match length {
+    ///     Ok(length) => println!("{:?} bytes", length),
+    ///     Err(InitError::Init(error)) => assert_eq!(error.kind(), io::ErrorKind::NotFound),
+    ///     Err(InitError::Access(error)) => panic!("{}", error),
+    /// }
+    /// ```
+    #[doc(alias("get_or_try", "get_or_try_init"))]
+    #[inline]
+    pub fn with_or_try<R, E>(
+        &self,
+        init: impl FnOnce() -> Result<T, E>,
+        f: impl FnOnce(&T) -> R,
+    ) -> Result<R, InitError<E>> {
+        match self.slot.with_try_init(init, f) {
+            Ok(result) => result.map_err(InitError::Init),
+            Err(error) => Err(InitError::Access(error)),
+        }
     }
 
     /// Takes this thread's value out, if there is one. The next access makes a new one.
@@ -138,13 +276,13 @@ impl<T: 'static, F> ThreadLocal<T, F> {
         self.slot.remove()
     }
 
-    /// Takes what the first use would take, but for the value itself: the operating system's key, this thread's record,
-    /// and the object's slot number.
+    /// Performs everything that the first use on this thread needs except making the value: it takes the operating system's key,
+    /// the object's slot number, and this thread's record with room for the number. Afterwards only the memory for the value can be missing.
     ///
     /// # Errors
     ///
     /// [`OutOfKeys`](AccessError::OutOfKeys) and [`OutOfMemory`](AccessError::OutOfMemory): a later call tries again.
-    /// [`Recursive`](AccessError::Recursive) inside an allocation that the crate makes for this thread's record.
+    /// [`Recursive`](AccessError::Recursive) inside an allocation that the crate makes for the record or the number.
     ///
     /// ```
     /// use os_thread_local::ThreadLocal;
@@ -159,19 +297,26 @@ impl<T: 'static, F> ThreadLocal<T, F> {
         self.slot.prepare()
     }
 
-    /// Calls `f` with this thread's value, made by `init` if there is none.
-    #[inline(always)]
-    pub(crate) fn with_init<R>(
+    /// Makes this thread's value of `value`, or calls `f` with the one that is there and `value`.
+    #[inline]
+    pub(crate) fn set_or_make<V, R>(
         &self,
-        init: impl FnOnce() -> T,
-        f: impl FnOnce(&T) -> R,
-    ) -> Result<R, AccessError> {
-        self.slot.with(init, f)
+        value: V,
+        make: fn(V) -> T,
+        f: impl FnOnce(&T, V) -> R,
+    ) -> Result<Option<R>, AccessError> {
+        let value = Cell::new(Some(value));
+        // The initializer runs once at the most, and before the closure.
+        let init = || make(value.take().unwrap_or_else(|| unreachable!()));
+        self.slot.with(init, |there| value.take().map(|value| f(there, value)))
     }
 }
 
 impl<T: 'static, F: Fn() -> T> ThreadLocal<T, F> {
     /// A thread-local whose values are made by any closure, which may capture.
+    ///
+    /// The closure is part of the type. A field or a `static` names it as a type parameter (`struct Pool<F> { buffers: ThreadLocal<Vec<u8>,
+    /// F> }`) or as a boxed closure (`ThreadLocal<Vec<u8>, Box<dyn Fn() -> Vec<u8> + Send + Sync>>`).
     ///
     /// ```
     /// use os_thread_local::ThreadLocal;
@@ -184,15 +329,45 @@ impl<T: 'static, F: Fn() -> T> ThreadLocal<T, F> {
     ///     s.spawn(|| assert_eq!(index.with(|i| *i), 1));
     /// });
     /// ```
+    #[must_use]
     pub const fn from_fn(init: F) -> Self {
         ThreadLocal { slot: Slot::new(), init }
     }
 
     /// Calls `f` with this thread's value, which is made first if there is none.
     ///
+    /// # Returning references
+    ///
+    /// The reference does not leave the closure, because the value ends with its thread, which the object may outlive. A closure
+    /// that returns the reference, or a [`Ref`](core::cell::Ref) made of it, does not compile ("lifetime may not live long enough", E0521). Return a
+    /// clone, or what the caller wants of the value; or let the caller pass a closure on:
+    ///
+    /// ```
+    /// use os_thread_local::ThreadLocal;
+    /// use std::cell::RefCell;
+    ///
+    /// static NAMES: ThreadLocal<RefCell<Vec<String>>> = ThreadLocal::new(|| RefCell::new(Vec::new()));
+    ///
+    /// // Instead of `fn names() -> Ref<'static, Vec<String>>`:
+    /// fn with_names<R>(f: impl FnOnce(&[String]) -> R) -> R {
+    ///     NAMES.with_borrow(|names| f(names))
+    /// }
+    /// assert_eq!(with_names(|names| names.len()), 0);
+    /// ```
+    ///
+    /// # Process exit
+    ///
+    /// The values of the thread that calls `exit` are destroyed, also if `f` calls it, and while `f` borrows one of them. `f` does not go
+    /// on, but two things may still see the value: another thread that `f` lent the reference to, and the destructor of a value that
+    /// was being changed. A `RefCell` that `f` has borrowed mutably is destroyed in the state that the change has reached: if code in `f`,
+    /// such as `sort_by` with a comparison that calls `exit`, has moved a part of it out and not back yet, that part is destroyed
+    /// twice. Do not call `exit` while a value is borrowed mutably. std destroys its main thread's values in the same way.
+    ///
     /// # Panics
     ///
-    /// Where [`try_with`](Self::try_with) gives an error; and if the initializer panics.
+    /// Where [`try_with`](Self::try_with) gives an error, and where it panics.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use os_thread_local::ThreadLocal;
@@ -204,7 +379,7 @@ impl<T: 'static, F: Fn() -> T> ThreadLocal<T, F> {
     /// ```
     #[inline]
     #[track_caller]
-    pub fn with<R>(&self, f: impl FnOnce(&T) -> R) -> R {
+    pub fn with<R, G: FnOnce(&T) -> R>(&self, f: G) -> R {
         match self.slot.with(&self.init, f) {
             Ok(result) => result,
             Err(error) => panic_access("ThreadLocal", error),
@@ -217,12 +392,15 @@ impl<T: 'static, F: Fn() -> T> ThreadLocal<T, F> {
     ///
     /// - [`Destroyed`](AccessError::Destroyed): the thread is exiting, and its value is gone.
     /// - [`Recursive`](AccessError::Recursive): the initializer is running.
-    /// - [`OutOfKeys`](AccessError::OutOfKeys), [`OutOfMemory`](AccessError::OutOfMemory): the first use needs one that is not to be had; a later
+    /// - [`OutOfKeys`](AccessError::OutOfKeys), [`OutOfMemory`](AccessError::OutOfMemory): no key or memory was available for the first use; a later
     ///   call tries again.
     ///
     /// # Panics
     ///
-    /// If the initializer panics. Nothing is stored then, and the next access runs it again.
+    /// - If `f` panics.
+    /// - If the initializer panics. Nothing is stored then, and the next access runs it again.
+    /// - If a destructor panics that a first use runs: before it makes a value, it destroys those that dropped objects left on this
+    ///   thread (see [`reclaim`]). The rest of them are destroyed by a later call.
     ///
     /// ```
     /// use os_thread_local::{AccessError, ThreadLocal};
@@ -234,11 +412,11 @@ impl<T: 'static, F: Fn() -> T> ThreadLocal<T, F> {
     /// assert_eq!(LOOP.try_with(|n| *n), Ok(1));
     /// ```
     #[inline]
-    pub fn try_with<R>(&self, f: impl FnOnce(&T) -> R) -> Result<R, AccessError> {
+    pub fn try_with<R, G: FnOnce(&T) -> R>(&self, f: G) -> Result<R, AccessError> {
         self.slot.with(&self.init, f)
     }
 
-    /// Calls `f` with this thread's value, exclusively.
+    /// Calls `f` with this thread's value, exclusively. It is made first if there is none.
     ///
     /// The reference does not leave the closure: the object may outlive the thread, but the value does not.
     ///
@@ -253,18 +431,23 @@ impl<T: 'static, F: Fn() -> T> ThreadLocal<T, F> {
     /// tls.with_mut(|v| v.push(1));
     /// assert_eq!(tls.with(Vec::len), 1);
     /// ```
+    #[doc(alias = "get_mut")]
     #[inline]
     #[track_caller]
-    pub fn with_mut<R>(&mut self, f: impl FnOnce(&mut T) -> R) -> R {
+    pub fn with_mut<R, G: FnOnce(&mut T) -> R>(&mut self, f: G) -> R {
         match self.try_with_mut(f) {
             Ok(result) => result,
             Err(error) => panic_access("ThreadLocal", error),
         }
     }
 
-    /// Calls `f` with this thread's value, exclusively.
+    /// Calls `f` with this thread's value, exclusively. It is made first if there is none.
     ///
     /// # Errors
+    ///
+    /// As for [`try_with`](Self::try_with).
+    ///
+    /// # Panics
     ///
     /// As for [`try_with`](Self::try_with).
     ///
@@ -275,7 +458,7 @@ impl<T: 'static, F: Fn() -> T> ThreadLocal<T, F> {
     /// assert_eq!(tls.try_with_mut(|v| v.push(1)), Ok(()));
     /// ```
     #[inline]
-    pub fn try_with_mut<R>(&mut self, f: impl FnOnce(&mut T) -> R) -> Result<R, AccessError> {
+    pub fn try_with_mut<R, G: FnOnce(&mut T) -> R>(&mut self, f: G) -> Result<R, AccessError> {
         self.slot.with_mut(&self.init, f)
     }
 }
@@ -290,6 +473,7 @@ pub(crate) fn panic_access(what: &str, error: AccessError) -> ! {
 
 impl<T: Default + 'static> Default for ThreadLocal<T> {
     /// Values are made by `T::default`.
+    #[doc(alias = "get_or_default")]
     fn default() -> Self {
         ThreadLocal::new(T::default)
     }

@@ -30,7 +30,7 @@ fn a_late_key_is_read_by_call() {
         threads.into_iter().for_each(|thread| thread.join().unwrap());
     });
     if cfg!(all(target_os = "linux", target_env = "gnu")) {
-        assert!(!os_thread_local::direct_read());
+        assert!(!os_thread_local::is_direct_read());
     }
     drop(keys);
 

@@ -11,29 +11,30 @@ use std::sync::{Arc, Mutex};
 use common::{in_thread, OnDrop};
 use os_thread_local::{AccessError, ThreadLocal};
 
-const ALL: [AccessError; 4] = [
+const ALL: [AccessError; 5] = [
     AccessError::Destroyed,
     AccessError::Recursive,
     AccessError::OutOfKeys,
     AccessError::OutOfMemory,
+    AccessError::Borrowed,
 ];
 
 #[test]
 fn each_says_something_else() {
     let texts: HashSet<String> = ALL.iter().map(|e| e.to_string()).collect();
-    assert_eq!(texts.len(), 4);
+    assert_eq!(texts.len(), ALL.len());
     for text in texts {
         assert!(text.len() > 10 && !text.ends_with('.'), "{:?}", text);
     }
     let debugs: HashSet<String> = ALL.iter().map(|e| format!("{:?}", e)).collect();
-    assert_eq!(debugs.len(), 4);
+    assert_eq!(debugs.len(), ALL.len());
 }
 
 #[test]
 fn the_usual_traits() {
     fn is<T: Copy + Eq + std::hash::Hash + std::fmt::Debug + Send + Sync + Unpin + 'static>() {}
     is::<AccessError>();
-    assert_eq!(ALL.iter().collect::<HashSet<_>>().len(), 4);
+    assert_eq!(ALL.iter().collect::<HashSet<_>>().len(), ALL.len());
     assert_ne!(AccessError::Destroyed, AccessError::Recursive);
 }
 
@@ -46,6 +47,41 @@ fn is_an_error() {
     }
     let error = fails().unwrap_err();
     assert_eq!(error.downcast_ref(), Some(&AccessError::OutOfKeys));
+}
+
+/// Two sources in one type: `?` turns it into a box, and its text and its source are those of the error that it holds.
+#[cfg(feature = "std")]
+#[test]
+fn an_init_error_passes_for_what_it_holds() {
+    use os_thread_local::{InitError, NoInit};
+    use std::error::Error;
+
+    static NUMBER: ThreadLocal<u32, NoInit> = ThreadLocal::without_init();
+    fn number(text: &str) -> Result<u32, Box<dyn Error + Send + Sync>> {
+        Ok(NUMBER.with_or_try(|| text.parse(), |n| *n)?)
+    }
+    let error = number("x").unwrap_err();
+    assert_eq!(error.to_string(), "x".parse::<u32>().unwrap_err().to_string());
+    assert!(error.downcast_ref::<InitError<std::num::ParseIntError>>().is_some());
+    assert_eq!(number("7").unwrap(), 7);
+
+    let access: InitError<std::fmt::Error> = AccessError::OutOfKeys.into();
+    assert_eq!(access.to_string(), AccessError::OutOfKeys.to_string());
+    assert!(access.source().is_none());
+
+    #[derive(Debug)]
+    struct Outer(std::fmt::Error);
+    impl std::fmt::Display for Outer {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("outer")
+        }
+    }
+    impl Error for Outer {
+        fn source(&self) -> Option<&(dyn Error + 'static)> {
+            Some(&self.0)
+        }
+    }
+    assert!(InitError::Init(Outer(std::fmt::Error)).source().unwrap().is::<std::fmt::Error>());
 }
 
 fn message(panic: Box<dyn std::any::Any + Send>) -> String {

@@ -1,15 +1,16 @@
-//! `try_with`, `with_existing`, `with_mut`, `try_with_mut`, `remove`, `prepare`.
+//! `with_or` and its likes, `without_init`, `try_with`, `with_existing`, `with_mut`, `try_with_mut`, `remove`, `prepare`.
+//! Where both types have a method, both are tried.
 
 #![cfg(feature = "alloc")]
 
 mod common;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::thread;
 
 use common::{in_thread, Log};
-use os_thread_local::ThreadLocal;
+use os_thread_local::{AccessError, InitError, NoInit, PerThread, ThreadLocal};
 
 #[test]
 fn results_come_back() {
@@ -148,4 +149,194 @@ fn prepare_takes_what_first_use_needs_and_runs_nothing() {
     let object = ThreadLocal::from_fn(|| 'a');
     object.prepare().unwrap();
     assert_eq!(object.with(|c| *c), 'a');
+}
+
+/// One module per type, with the same body: what one has, the other has.
+macro_rules! both {
+    ($($body:tt)*) => {
+        mod thread_local {
+            use super::*;
+            use os_thread_local::ThreadLocal as Object;
+            $($body)*
+        }
+        mod per_thread {
+            use super::*;
+            use os_thread_local::PerThread as Object;
+            $($body)*
+        }
+    };
+}
+
+both! {
+    /// In the order of 0.1.3: the result first.
+    #[test]
+    fn explicit_type_arguments() {
+        let mut object = Object::new(|| Cell::new(1));
+        assert_eq!(object.with::<u32, _>(Cell::get), 1);
+        assert_eq!(object.try_with::<u32, _>(Cell::get), Ok(1));
+        assert_eq!(object.with_existing::<u32, _>(Cell::get), Some(1));
+        assert_eq!(object.with_mut::<u32, _>(|v| *v.get_mut()), 1);
+        assert_eq!(object.try_with_mut::<u32, _>(|v| *v.get_mut()), Ok(1));
+        assert_eq!(object.with_or_try::<u32, ()>(|| Ok(Cell::new(2)), Cell::get), Ok(1));
+        let get: fn(&Cell<u32>) -> u32 = Cell::get;
+        assert_eq!(object.with::<u32, fn(&Cell<u32>) -> u32>(get), 1);
+        let object = Object::new(|| RefCell::new(String::from("a")));
+        assert_eq!(object.with_borrow::<usize, _>(|s| s.len()), 1);
+        assert_eq!(object.with_borrow_mut::<Option<char>, _>(|s| s.pop()), Some('a'));
+    }
+
+    #[test]
+    fn values_made_at_the_call() {
+        static OBJECT: Object<String, NoInit> = Object::without_init();
+        assert_eq!(OBJECT.prepare(), Ok(()));
+        assert_eq!(OBJECT.with_existing(|_| ()), None);
+        assert_eq!(OBJECT.with_or_try(|| Err("no"), |_| ()), Err(InitError::Init("no")));
+        assert_eq!(OBJECT.with_existing(|_| ()), None);
+        assert_eq!(OBJECT.with_or(|| "one".to_string(), String::clone), "one");
+        assert_eq!(OBJECT.with_or(|| unreachable!(), String::clone), "one");
+        assert_eq!(OBJECT.try_with_or(|| unreachable!(), String::len), Ok(3));
+        assert_eq!(OBJECT.with_or_try(|| Err("no"), String::len), Ok(3));
+        in_thread(|| assert_eq!(OBJECT.try_with_or(|| "four".to_string(), String::len), Ok(4)));
+
+        let mut object: Object<u32, NoInit> = Object::without_init();
+        assert_eq!(object.remove(), None);
+        assert_eq!(object.with_or_try(|| Ok::<_, ()>(5), |v| *v), Ok(5));
+        assert_eq!(object.remove(), Some(5));
+        assert_eq!(std::mem::size_of_val(&object), std::mem::size_of::<usize>());
+    }
+
+    #[test]
+    fn an_initializer_at_the_call_is_not_the_objects() {
+        let object = Object::new(|| 1);
+        assert_eq!(object.with_or(|| 2, |v| *v), 2);
+        assert_eq!(object.with(|v| *v), 2);
+    }
+
+    #[test]
+    fn cells_without_an_initializer_are_set() {
+        let cell: Object<Cell<u32>, NoInit> = Object::without_init();
+        cell.set(1);
+        assert_eq!(cell.try_set(2), Ok(()));
+        assert_eq!(cell.with_existing(Cell::get), Some(2));
+        let refcell: Object<RefCell<u32>, NoInit> = Object::without_init();
+        assert_eq!(refcell.try_set(3), Ok(()));
+        refcell.set(4);
+        assert_eq!(refcell.with_existing(|v| *v.borrow()), Some(4));
+    }
+
+    #[test]
+    fn a_recursive_initializer_at_the_call_is_an_error() {
+        static OBJECT: Object<u32, NoInit> = Object::without_init();
+        let value = OBJECT.with_or(
+            || {
+                let inner = OBJECT.with_or_try(|| Ok::<_, ()>(1), |v| *v);
+                assert_eq!(inner, Err(InitError::Access(AccessError::Recursive)));
+                assert_eq!(OBJECT.try_with_or(|| 1, |v| *v), Err(AccessError::Recursive));
+                2
+            },
+            |v| *v,
+        );
+        assert_eq!(value, 2);
+    }
+
+    #[test]
+    fn with_mut_makes_a_value() {
+        let mut object = Object::new(|| vec![1]);
+        object.with_mut(|v| v.push(2));
+        assert_eq!(object.try_with_mut(|v| v.pop()), Ok(Some(2)));
+        assert_eq!(object.with(Vec::clone), [1]);
+    }
+
+    /// The `try_` forms give what the others panic with.
+    #[test]
+    fn try_forms_of_the_cell_methods() {
+        let x = Object::new(|| Cell::new(1));
+        assert_eq!(x.try_get(), Ok(1));
+        assert_eq!(x.try_set(2), Ok(()));
+        assert_eq!(x.try_replace(3), Ok(2));
+        assert_eq!(x.try_update(|v| v * 10), Ok(()));
+        assert_eq!(x.try_take(), Ok(30));
+        assert_eq!(x.try_get(), Ok(0));
+        in_thread(move || assert_eq!(x.try_set(7).and_then(|()| x.try_get()), Ok(7)));
+
+        static RECURSIVE: Object<Cell<u32>> = Object::new(|| {
+            let error = Err(AccessError::Recursive);
+            assert_eq!(RECURSIVE.try_get(), error);
+            assert_eq!(RECURSIVE.try_replace(1), error);
+            assert_eq!(RECURSIVE.try_take(), error);
+            assert_eq!(RECURSIVE.try_set(1), Err(AccessError::Recursive));
+            assert_eq!(RECURSIVE.try_update(|v| v), Err(AccessError::Recursive));
+            Cell::new(5)
+        });
+        assert_eq!(RECURSIVE.try_get(), Ok(5));
+    }
+
+    #[test]
+    fn try_forms_of_the_refcell_methods() {
+        let x = Object::new(|| RefCell::new(1));
+        assert_eq!(x.try_with_borrow(|v| *v), Ok(1));
+        assert_eq!(x.try_with_borrow_mut(|v| { *v += 1; *v }), Ok(2));
+        assert_eq!(x.try_set(3), Ok(()));
+        assert_eq!(x.try_replace(4), Ok(3));
+        assert_eq!(x.try_take(), Ok(4));
+
+        x.with_borrow(|_| {
+            assert_eq!(x.try_with_borrow(|v| *v), Ok(0));
+            assert_eq!(x.try_with_borrow_mut(|v| *v), Err(AccessError::Borrowed));
+            assert_eq!(x.try_set(1), Err(AccessError::Borrowed));
+            assert_eq!(x.try_replace(1), Err(AccessError::Borrowed));
+            assert_eq!(x.try_take(), Err(AccessError::Borrowed));
+        });
+        x.with_borrow_mut(|_| assert_eq!(x.try_with_borrow(|v| *v), Err(AccessError::Borrowed)));
+        assert_eq!(x.try_with_borrow(|v| *v), Ok(0));
+
+        static RECURSIVE: Object<RefCell<u32>> = Object::new(|| {
+            let error = Err(AccessError::Recursive);
+            assert_eq!(RECURSIVE.try_with_borrow(|v| *v), error);
+            assert_eq!(RECURSIVE.try_with_borrow_mut(|v| *v), error);
+            assert_eq!(RECURSIVE.try_replace(1), error);
+            assert_eq!(RECURSIVE.try_take(), error);
+            assert_eq!(RECURSIVE.try_set(1), Err(AccessError::Recursive));
+            RefCell::new(5)
+        });
+        assert_eq!(RECURSIVE.try_take(), Ok(5));
+    }
+
+    /// What `set` replaces is dropped when the borrow has ended: its destructor may use the object.
+    #[test]
+    fn try_set_drops_the_old_value_outside_of_the_borrow() {
+        struct Uses(u32);
+        static OBJECT: Object<RefCell<Option<Uses>>> = Object::new(|| RefCell::new(None));
+        impl Drop for Uses {
+            fn drop(&mut self) {
+                let seen = OBJECT.try_with_borrow(|v| v.as_ref().map_or(0, |v| v.0));
+                // Not in the destructor of the last one, when the thread exits.
+                if self.0 == 1 {
+                    assert_eq!(seen, Ok(2));
+                }
+            }
+        }
+        assert_eq!(OBJECT.try_set(Some(Uses(1))), Ok(()));
+        assert_eq!(OBJECT.try_set(Some(Uses(2))), Ok(()));
+        OBJECT.set(None);
+    }
+}
+
+/// A value that a dropped object left is destroyed by a first use: its panic comes out of `try_with`, as documented.
+#[test]
+fn try_with_panics_where_a_reclaimed_value_does() {
+    use std::panic::{catch_unwind, AssertUnwindSafe};
+
+    for first_use in [
+        || assert_eq!(ThreadLocal::new(|| 1).try_with(|v| *v), Ok(1)),
+        || assert_eq!(PerThread::new(|| 1).try_with(|v| *v), Ok(1)),
+    ] {
+        in_thread(move || {
+            let object = ThreadLocal::new(|| common::OnDrop(|| panic!("in a destructor")));
+            object.with(|_| ());
+            in_thread(move || drop(object));
+            assert!(catch_unwind(AssertUnwindSafe(first_use)).is_err());
+            first_use();
+        });
+    }
 }

@@ -5,7 +5,7 @@
 mod common;
 
 use common::{this_thread, Census};
-use os_thread_local::{AccessError, PerThread, ThreadLocal};
+use os_thread_local::{AccessError, InitError, PerThread, ThreadLocal};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicUsize, Ordering::SeqCst};
 use std::sync::Arc;
@@ -210,6 +210,10 @@ fn main() {
     assert_eq!(left[1..], [0, 0, 0], "bytes left behind");
     // A record, a table, since the number is a high one, and a block.
     assert_eq!(sweep_threads(|| VALUES.try_with(|v| *v)), 3);
+    // `prepare` takes all of it but the value, with either type.
+    static HIGH: ThreadLocal<u32> = ThreadLocal::new(|| 7);
+    assert_eq!(sweep_threads(|| HIGH.prepare().map(|()| 7)), 2);
+    assert_eq!(sweep_threads(|| VALUES.prepare().map(|()| 7)), 2);
 
     // What an ended thread has left is all that the next one needs.
     THREAD.store(0, SeqCst);
@@ -237,7 +241,11 @@ fn main() {
     values.clear();
     assert_eq!(sweep(1, || values.get_mut().map(|v| *v)), 1);
     values.clear();
-    assert_eq!(sweep(2, || values.with_or_try(|| Ok(make()), |v| *v)), 1);
+    let access = |error| match error {
+        InitError::Access(error) => error,
+        InitError::Init(()) => panic!("the initializer gives no error"),
+    };
+    assert_eq!(sweep(2, || values.with_or_try(|| Ok(make()), |v| *v).map_err(access)), 1);
     // A thread that takes a value over needs none for it; nor does looking at the values, or taking them out.
     THREAD.store(this_thread(), SeqCst);
     LEFT.store(0, SeqCst);

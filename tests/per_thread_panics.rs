@@ -11,7 +11,7 @@ use std::sync::Barrier;
 use std::thread;
 
 use common::{in_thread, Log, OnDrop};
-use os_thread_local::{AccessError, PerThread};
+use os_thread_local::{AccessError, InitError, PerThread};
 
 fn panics(f: impl FnOnce()) -> bool {
     catch_unwind(AssertUnwindSafe(f)).is_err()
@@ -45,7 +45,9 @@ fn a_recursive_initializer_is_told_so() {
     static OBJECT: PerThread<u32> = PerThread::new(|| {
         assert_eq!(OBJECT.try_with(|v| *v), Err(AccessError::Recursive));
         assert_eq!(OBJECT.with_existing(|v| *v), None);
-        assert_eq!(OBJECT.with_or_try(|| Ok(2), |v| *v), Err(AccessError::Recursive));
+        let error = OBJECT.with_or_try(|| Ok::<_, ()>(2), |v| *v);
+        assert_eq!(error, Err(InitError::Access(AccessError::Recursive)));
+        assert_eq!(OBJECT.try_with_or(|| 2, |v| *v), Err(AccessError::Recursive));
         // Another thread is not concerned, and what it leaves is not taken over in the middle of this.
         if !IN_THREAD.swap(true, SeqCst) {
             assert_eq!(in_thread(|| OBJECT.with(|v| *v)), 1);

@@ -17,7 +17,7 @@ use std::thread;
 
 use common::{in_thread, Entry, Log};
 use os_thread_local::per_thread::{Drain, IntoIter, Iter, IterMut};
-use os_thread_local::{AccessError, PerThread};
+use os_thread_local::{InitError, PerThread};
 
 fn address<T>(value: &T) -> usize {
     value as *const T as usize
@@ -382,14 +382,12 @@ fn iter_while_others_come_and_go() {
 #[test]
 fn with_or_and_with_or_try_make_values_their_way() {
     let object = PerThread::new(|| 0);
-    assert_eq!(
-        object.with_or_try(|| Err(AccessError::OutOfKeys), |v| *v),
-        Err(AccessError::OutOfKeys)
-    );
+    assert_eq!(object.with_or_try(|| Err("no"), |v| *v), Err(InitError::Init("no")));
     assert!(object.is_empty());
-    assert_eq!(object.with_or_try(|| Ok::<_, AccessError>(1), |v| *v), Ok(1));
-    assert_eq!(object.with_or_try(|| Err(AccessError::OutOfKeys), |v| *v), Ok(1));
+    assert_eq!(object.with_or_try(|| Ok::<_, &str>(1), |v| *v), Ok(1));
+    assert_eq!(object.with_or_try(|| Err("no"), |v| *v), Ok(1));
     assert_eq!((object.with_or(|| 2, |v| *v), object.with(|v| *v)), (1, 1));
+    assert_eq!(object.try_with_or(|| 2, |v| *v), Ok(1));
     assert_eq!(in_thread(move || object.with_or(|| 3, |v| *v)), 3);
 
     // What a thread left behind is inherited, or this thread's value is made in this way.

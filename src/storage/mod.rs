@@ -61,7 +61,7 @@ mod slot;
 mod value;
 
 pub(crate) use self::current::reclaim;
-pub use self::root::direct_read;
+pub use self::root::is_direct_read;
 pub(crate) use self::slot::{ObjectSlot, Pointers, Slot, Taken};
 
 /// Targets where memory counts more than time, or which have one thread: one stripe, no arena.

@@ -171,10 +171,11 @@ impl Root {
 /// let tls = ThreadLocal::new(|| 1);
 /// tls.with(|_| ());
 /// if cfg!(not(feature = "direct-read")) {
-///     assert!(!os_thread_local::direct_read());
+///     assert!(!os_thread_local::is_direct_read());
 /// }
 /// ```
-pub fn direct_read() -> bool {
+#[must_use]
+pub fn is_direct_read() -> bool {
     get().map_or(false, |root| root.offset.is_some())
 }
 

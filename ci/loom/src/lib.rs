@@ -37,8 +37,8 @@ mod slot;
 mod sync;
 pub mod sys;
 
-pub use crate::error::AccessError;
-pub use crate::local::{reclaim, ThreadLocal};
+pub use crate::error::{AccessError, InitError};
+pub use crate::local::{reclaim, NoInit, ThreadLocal};
 pub use crate::per_thread::PerThread;
 
 /// Frees the records that wait for new threads: each execution has to begin as the first.

@@ -53,9 +53,9 @@ fn std_threads_read_the_same_both_ways() {
 fn in_use_where_it_is_known_to_work() {
     root::get_or_create(on_key_destructor).unwrap();
     if direct::POSSIBLE {
-        assert!(root::direct_read());
+        assert!(root::is_direct_read());
     } else {
-        assert!(!root::direct_read());
+        assert!(!root::is_direct_read());
     }
 }
 
