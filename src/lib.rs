@@ -9,7 +9,8 @@ extern crate std;
 
 // A module imports from lower lines only; `ci/layers` reads this list and checks it.
 //
-// - `cells`, `macros`: methods and a macro for the public types
+// - `local_key`, `macros`: what `thread_local!` declares
+// - `cells`: methods of both types
 // - `per_thread`
 // - `thread_local`
 // - `storage`: the storage engine, which has layers of its own
@@ -33,6 +34,8 @@ mod compile_fail_per_thread;
 #[cfg(all(any(doc, doctest), feature = "std"))]
 pub mod guide {}
 #[cfg(feature = "alloc")]
+mod local_key;
+#[cfg(feature = "alloc")]
 mod macros;
 #[cfg(feature = "alloc")]
 pub mod per_thread;
@@ -42,6 +45,8 @@ mod storage;
 mod thread_local;
 
 pub use crate::error::{AccessError, InitError};
+#[cfg(feature = "alloc")]
+pub use crate::local_key::LocalKey;
 #[cfg(os_thread_local_count)]
 #[doc(hidden)]
 pub use crate::lock::count::of_this_thread as shared_operations;

@@ -24,7 +24,7 @@ macro_rules! both {
         }
         mod with_ours {
             #[allow(unused_imports)] // a body uses one or the other
-            use os_thread_local::{thread_local, ThreadLocal as LocalKey};
+            use os_thread_local::{thread_local, LocalKey};
             use super::*;
             $($body)*
         }
@@ -144,5 +144,207 @@ both! {
         thread_local!(static FOO: RefCell<u32> = panic!("Debug ran the initializer"));
         assert!(!format!("{:?}", FOO).is_empty());
         let _: &dyn std::fmt::Debug = &FOO;
+    }
+
+    // A declaration is a constant: it stands in `impl` and `trait` blocks, and initializes fields.
+    #[test]
+    fn declarations_in_impl_and_trait_blocks() {
+        struct Parser;
+        impl Parser {
+            thread_local! {
+                static DEPTH: Cell<u32> = const { Cell::new(0) };
+                /// Documented.
+                #[allow(dead_code)]
+                pub(crate) static NAMES: RefCell<Vec<String>> = RefCell::new(Vec::new())
+            }
+            fn deeper() -> u32 {
+                Self::DEPTH.set(Self::DEPTH.get() + 1);
+                Self::DEPTH.get()
+            }
+        }
+        trait Counted {
+            thread_local!(static COUNT: Cell<u32> = Cell::new(10));
+            fn count() -> u32 {
+                Self::COUNT.with(|count| count.replace(count.get() + 1))
+            }
+        }
+        struct Generic<T>(T);
+        impl<T> Generic<T> {
+            thread_local!(static SHARED: Cell<u32> = const { Cell::new(5) });
+        }
+        impl<T> Counted for Generic<T> {}
+
+        assert_eq!((Parser::deeper(), Parser::deeper()), (1, 2));
+        assert_eq!(in_thread(Parser::deeper), 1);
+        assert!(Parser::NAMES.with_borrow(|names| names.is_empty()));
+        // One for all parameters, since a static cannot name them.
+        assert_eq!((Generic::<u8>::count(), Generic::<u16>::count()), (10, 11));
+        Generic::<u8>::SHARED.set(6);
+        assert_eq!(Generic::<u16>::SHARED.get(), 6);
+        let _ = Generic(1).0;
+    }
+
+    // tokio's `task_local!` does this.
+    #[test]
+    fn a_key_initializes_a_field() {
+        struct TaskKey {
+            inner: LocalKey<RefCell<Option<u32>>>,
+        }
+        impl TaskKey {
+            fn scope<R>(&'static self, value: u32, f: impl FnOnce() -> R) -> R {
+                let before = self.inner.with_borrow_mut(|slot| slot.replace(value));
+                let result = f();
+                self.inner.with_borrow_mut(|slot| *slot = before);
+                result
+            }
+            fn get(&'static self) -> Option<u32> {
+                self.inner.with(|slot| *slot.borrow())
+            }
+        }
+        static KEY: TaskKey = {
+            thread_local!(static INNER: RefCell<Option<u32>> = const { RefCell::new(None) });
+            TaskKey { inner: INNER }
+        };
+        assert_eq!(KEY.get(), None);
+        KEY.scope(1, || {
+            KEY.scope(2, || assert_eq!(KEY.get(), Some(2)));
+            assert_eq!(KEY.get(), Some(1));
+            in_thread(|| assert_eq!(KEY.get(), None));
+        });
+        assert_eq!(KEY.get(), None);
+    }
+
+    #[test]
+    fn explicit_type_arguments() {
+        thread_local! {
+            static FOO: RefCell<Vec<u32>> = RefCell::new(vec![1]);
+            static BAR: Cell<u32> = Cell::new(2);
+        }
+        assert_eq!(FOO.with::<_, usize>(|v| v.borrow().len()), 1);
+        assert_eq!(FOO.try_with::<_, usize>(|v| v.borrow().len()).unwrap(), 1);
+        assert_eq!(FOO.with_borrow::<_, u64>(|v| v[0].into()), 1);
+        assert_eq!(FOO.with_borrow_mut::<_, Option<u32>>(|v| v.pop()), Some(1));
+        assert_eq!(LocalKey::with(&BAR, Cell::get), 2);
+        assert_eq!(LocalKey::<Cell<u32>>::get(&BAR), 2);
+        let len: fn(&RefCell<Vec<u32>>) -> usize = |v| v.borrow().len();
+        assert_eq!(FOO.with::<fn(&RefCell<Vec<u32>>) -> usize, usize>(len), 0);
+    }
+
+    #[test]
+    fn traits_and_generics_over_keys() {
+        trait Key<T: 'static> {
+            fn read(&'static self) -> T;
+        }
+        impl<T: Copy + 'static> Key<T> for LocalKey<Cell<T>> {
+            fn read(&'static self) -> T {
+                self.get()
+            }
+        }
+        fn read_all<T: Copy>(keys: &[&'static LocalKey<Cell<T>>]) -> Vec<T> {
+            keys.iter().map(|key| key.read()).collect()
+        }
+        fn send_sync<T: Send + Sync + Unpin + std::panic::UnwindSafe + std::panic::RefUnwindSafe>(_: &T) {}
+        thread_local! {
+            static FOO: Cell<u32> = Cell::new(1);
+            static BAR: Cell<u32> = const { Cell::new(2) };
+        }
+        assert_eq!(read_all(&[&FOO, &BAR]), [1, 2]);
+        send_sync(&FOO);
+        thread_local!(static NOT_SEND: std::rc::Rc<u32> = std::rc::Rc::new(3));
+        assert_eq!(NOT_SEND.with(|rc| **rc), 3);
+        const KEYS: [LocalKey<Cell<u32>>; 2] = [FOO, BAR];
+        static TABLE: [LocalKey<Cell<u32>>; 2] = KEYS;
+        assert_eq!(TABLE[1].get(), 2);
+    }
+
+    // Everything the macro's syntax has, up to std 1.96.
+    #[test]
+    fn syntax() {
+        const LIMIT: usize = 2;
+        thread_local! {}
+        thread_local!(static ONE: u32 = 1);
+        thread_local!(static TWO: u32 = const { 1 + 1 });
+        thread_local!(static THREE: u32 = 3;);
+        thread_local! {
+            /// Documented,
+            /// on two lines.
+            #[allow(dead_code)]
+            #[cfg_attr(all(), doc(hidden))]
+            pub static FOUR: [u8; LIMIT] = const {
+                const ONE: u8 = 1;
+                let mut array = [ONE; LIMIT];
+                array[1] = 4;
+                array
+            };
+
+            #[cfg(any())]
+            static LEFT_OUT: NoSuchType = no_such_function();
+            #[cfg(not(any()))]
+            #[deprecated = "an attribute with a value"]
+            pub(self) static FIVE: fn(u32) -> Option<&'static str> = |n| {
+                if n == 0 {
+                    return None;
+                }
+                Some("five")
+            };
+            static SIX: Result<u32, std::num::ParseIntError> = (|| Ok("5".parse::<u32>()? + 1))();
+            static SEVEN: &'static str = {
+                fn seven() -> &'static str { "seven" }
+                seven()
+            };
+            static EIGHT: u32 = { return 8; };
+            static NINE: Box<dyn Fn(u32) -> u32> = Box::new(|n| n + 9);
+        }
+        assert_eq!((ONE.with(|n| *n), TWO.with(|n| *n), THREE.with(|n| *n)), (1, 2, 3));
+        assert_eq!(FOUR.with(|n| *n), [1, 4]);
+        #[allow(deprecated)]
+        let five = FIVE.with(|f| (f(0), f(1)));
+        assert_eq!(five, (None, Some("five")));
+        assert_eq!(SIX.with(|n| n.clone()), Ok(6));
+        assert_eq!(SEVEN.with(|s| s.len()), 5);
+        assert_eq!(EIGHT.with(|n| *n), 8);
+        assert_eq!(NINE.with(|f| f(0)), 9);
+    }
+
+    #[test]
+    fn an_initializer_may_use_other_keys() {
+        thread_local! {
+            static FIRST: Cell<u32> = Cell::new(1);
+            static SECOND: u32 = FIRST.replace(5) + 1;
+            static THIRD: &'static LocalKey<Cell<u32>> = &FIRST;
+        }
+        assert_eq!(SECOND.with(|n| *n), 2);
+        assert_eq!(FIRST.get(), 5);
+        assert_eq!(THIRD.with(|key| key.get()), 5);
+    }
+
+    // regex keeps its scratch memory so: take it, and a guard puts it back.
+    #[test]
+    fn take_and_put_back() {
+        #[derive(Default)]
+        struct Scratch {
+            bytes: Vec<u8>,
+        }
+        thread_local!(static SCRATCH: Cell<Option<Box<Scratch>>> = const { Cell::new(None) });
+        struct Guard(Option<Box<Scratch>>);
+        impl Guard {
+            fn bytes(&mut self) -> &mut Vec<u8> {
+                &mut self.0.as_mut().unwrap().bytes
+            }
+        }
+        impl Drop for Guard {
+            fn drop(&mut self) {
+                let scratch = self.0.take();
+                // The thread may be exiting.
+                let _ = SCRATCH.try_with(|slot| slot.set(scratch));
+            }
+        }
+        fn scratch() -> Guard {
+            Guard(Some(SCRATCH.take().unwrap_or_default()))
+        }
+        scratch().bytes().push(1);
+        assert_eq!(*scratch().bytes(), [1]);
+        let (mut one, mut two) = (scratch(), scratch());
+        assert_eq!((one.bytes().len(), two.bytes().len()), (1, 0));
     }
 }

@@ -7,7 +7,7 @@ mod common;
 use std::cell::{Cell, RefCell};
 
 use common::in_thread;
-use os_thread_local::{thread_local, ThreadLocal};
+use os_thread_local::{thread_local, LocalKey, ThreadLocal};
 
 thread_local! {
     /// A documented one.
@@ -67,15 +67,37 @@ fn nothing_and_a_single_one() {
 }
 
 #[test]
-fn what_it_declares_is_a_plain_static() {
+fn what_it_declares_is_a_constant_that_leads_to_one_object() {
+    thread_local!(static FOO: Cell<u32> = Cell::new(1));
+    fn bump(foo: &'static LocalKey<Cell<u32>>) -> u32 {
+        foo.set(foo.get() + 1);
+        foo.get()
+    }
+    const CONSTANT: LocalKey<Cell<u32>> = FOO;
+    static STATIC: LocalKey<Cell<u32>> = FOO;
+    static REFERENCE: &LocalKey<Cell<u32>> = &FOO;
+    assert_eq!(bump(&FOO), 2);
+    assert_eq!(bump(&CONSTANT), 3);
+    assert_eq!(bump(&STATIC), 4);
+    assert_eq!(bump(REFERENCE), 5);
+    assert_eq!(std::mem::size_of_val(&STATIC), std::mem::size_of::<usize>());
+}
+
+/// What takes a `ThreadLocal` takes what the macro declares, and its methods beyond std's are there.
+#[test]
+fn the_object_behind_it() {
     thread_local!(static FOO: Cell<u32> = Cell::new(1));
     fn bump(foo: &'static ThreadLocal<Cell<u32>>) -> u32 {
         foo.set(foo.get() + 1);
         foo.get()
     }
-    static REFERENCE: &ThreadLocal<Cell<u32>> = &FOO;
+    assert_eq!(FOO.prepare(), Ok(()));
+    assert_eq!(FOO.with_existing(Cell::get), None);
     assert_eq!(bump(&FOO), 2);
-    assert_eq!(bump(REFERENCE), 3);
+    assert_eq!(FOO.try_update(|n| n + 1), Ok(()));
+    assert_eq!(FOO.with_or(|| Cell::new(9), Cell::get), 3);
+    assert!(std::ptr::eq::<ThreadLocal<_>>(&*FOO, &*FOO));
+    assert_eq!(format!("{:?}", FOO), "LocalKey { .. }");
 }
 
 #[test]
@@ -105,11 +127,11 @@ fn initializers_of_every_form() {
 
 #[test]
 fn an_initializer_names_its_own_static() {
-    struct Itself(&'static ThreadLocal<Itself>);
+    struct Itself(&'static LocalKey<Itself>);
     thread_local!(static LAZY: Itself = Itself(&LAZY));
     thread_local!(static AGAIN: Itself = Itself(&AGAIN));
     for itself in [&LAZY, &AGAIN] {
-        assert!(itself.with(|v| std::ptr::eq(v.0, itself)));
+        assert!(itself.with(|v| std::ptr::eq::<ThreadLocal<_>>(&**v.0, &**itself)));
     }
 }
 
@@ -122,6 +144,7 @@ fn hygiene() {
     mod core {}
     mod alloc {}
     type ThreadLocal = ();
+    type LocalKey = ();
     type Option = ();
     type u32 = ();
     fn new() {}
@@ -162,7 +185,7 @@ fn many_declarations_in_one_call() {
         static V24: u8 = 24; static V25: u8 = 25; static V26: u8 = 26; static V27: u8 = 27;
         static V28: u8 = 28; static V29: u8 = 29; static V30: u8 = 30; static V31: u8 = 31;
     }
-    let all: [&ThreadLocal<u8>; 32] = [
+    let all: [&'static LocalKey<u8>; 32] = [
         &V00, &V01, &V02, &V03, &V04, &V05, &V06, &V07, &V08, &V09, &V10, &V11, &V12, &V13, &V14,
         &V15, &V16, &V17, &V18, &V19, &V20, &V21, &V22, &V23, &V24, &V25, &V26, &V27, &V28, &V29,
         &V30, &V31,

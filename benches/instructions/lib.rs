@@ -19,9 +19,19 @@ macro_rules! paths {
             pub type Object = ThreadLocal<Value>;
 
             static STATIC: Object = new();
+            static CELL: ThreadLocal<Cell<u64>> = ThreadLocal::new(|| Cell::new(1));
+
+            $krate::thread_local!(static KEY: Value = Value(Cell::new(1)));
 
             pub const fn new() -> Object {
                 ThreadLocal::new(|| Value(Cell::new(1)))
+            }
+
+            /// The statics, used once by this thread.
+            pub fn statics() -> Vec<Object> {
+                KEY.with(|_| ());
+                CELL.with(|_| ());
+                used(1)
             }
 
             /// So many objects, used once by this thread.
@@ -43,6 +53,21 @@ macro_rules! paths {
             #[inline(never)]
             pub fn of_a_static() -> u64 {
                 STATIC.with(|value| value.0.get())
+            }
+
+            #[inline(never)]
+            pub fn of_a_local_key() -> u64 {
+                KEY.with(|value| value.0.get())
+            }
+
+            #[inline(never)]
+            pub fn existing_of_a_static() -> Option<u64> {
+                STATIC.with_existing(|value| value.0.get())
+            }
+
+            #[inline(never)]
+            pub fn set_a_static(value: u64) {
+                CELL.set(value)
             }
 
             #[inline(never)]

@@ -81,9 +81,61 @@ fn direct_create_use_drop(objects: Vec<direct::Object>) -> Vec<direct::Object> {
     objects
 }
 
+// The same static through the constant that the macro declares; and other methods of the hot path.
+#[library_benchmark]
+#[bench::of(by_call::statics())]
+fn with_local_key(objects: Vec<by_call::Object>) -> Vec<by_call::Object> {
+    black_box(by_call::of_a_local_key());
+    objects
+}
+
+#[library_benchmark]
+#[bench::of(by_call::statics())]
+fn with_existing(objects: Vec<by_call::Object>) -> Vec<by_call::Object> {
+    black_box(by_call::existing_of_a_static());
+    objects
+}
+
+#[library_benchmark]
+#[bench::of(by_call::statics())]
+fn set(objects: Vec<by_call::Object>) -> Vec<by_call::Object> {
+    by_call::set_a_static(black_box(2));
+    objects
+}
+
+#[library_benchmark]
+#[bench::of(direct::statics())]
+fn direct_with_local_key(objects: Vec<direct::Object>) -> Vec<direct::Object> {
+    black_box(direct::of_a_local_key());
+    objects
+}
+
+#[library_benchmark]
+#[bench::of(direct::statics())]
+fn direct_with_existing(objects: Vec<direct::Object>) -> Vec<direct::Object> {
+    black_box(direct::existing_of_a_static());
+    objects
+}
+
+#[library_benchmark]
+#[bench::of(direct::statics())]
+fn direct_set(objects: Vec<direct::Object>) -> Vec<direct::Object> {
+    direct::set_a_static(black_box(2));
+    objects
+}
+
 library_benchmark_group!(
     name = call,
-    benchmarks = [with_static, with_object, with_100_objects, first_use_of_100, create_use_drop]
+    benchmarks = [
+        with_static,
+        with_object,
+        with_100_objects,
+        first_use_of_100,
+        create_use_drop,
+        with_local_key,
+        with_existing,
+        set
+    ]
 );
 library_benchmark_group!(
     name = direct_read,
@@ -92,7 +144,10 @@ library_benchmark_group!(
         direct_with_object,
         direct_with_100_objects,
         direct_first_use_of_100,
-        direct_create_use_drop
+        direct_create_use_drop,
+        direct_with_local_key,
+        direct_with_existing,
+        direct_set
     ]
 );
 main!(library_benchmark_groups = [call, direct_read]);
