@@ -202,7 +202,8 @@ both! {
         assert_eq!(object.remove(), None);
         assert_eq!(object.with_or_try(|| Ok::<_, ()>(5), |v| *v), Ok(5));
         assert_eq!(object.remove(), Some(5));
-        assert_eq!(std::mem::size_of_val(&object), std::mem::size_of::<usize>());
+        // A word; and the list of a `PerThread`.
+        assert!(std::mem::size_of_val(&object) <= 2 * std::mem::size_of::<usize>());
     }
 
     #[test]
