@@ -146,6 +146,49 @@
 //! # object.with(|_| ());
 //! ```
 //!
+//! # Without an initializer only a call that has one makes a value
+//!
+//! ```
+//! # use os_thread_local::{NoInit, ThreadLocal};
+//! let object: ThreadLocal<u32, NoInit> = ThreadLocal::without_init();
+//! object.with_or(|| 1, |_| ());
+//! ```
+//! ```compile_fail,E0599
+//! # use os_thread_local::{NoInit, ThreadLocal};
+//! let object: ThreadLocal<u32, NoInit> = ThreadLocal::without_init();
+//! object.with(|_| ());
+//! ```
+//! ```compile_fail,E0599
+//! # use os_thread_local::{NoInit, ThreadLocal};
+//! # use std::cell::Cell;
+//! let object: ThreadLocal<Cell<u32>, NoInit> = ThreadLocal::without_init();
+//! object.get();
+//! ```
+//!
+//! # A `Ref` does not leave the closure
+//!
+//! (The compiler gives this error no code.)
+//!
+//! ```
+//! # use os_thread_local::ThreadLocal;
+//! # use std::cell::{Ref, RefCell};
+//! static FOO: ThreadLocal<RefCell<u32>> = ThreadLocal::new(|| RefCell::new(1));
+//! fn foo() -> u32 { FOO.with(|v| *v.borrow()) }
+//! ```
+//! ```compile_fail
+//! # use os_thread_local::ThreadLocal;
+//! # use std::cell::{Ref, RefCell};
+//! static FOO: ThreadLocal<RefCell<u32>> = ThreadLocal::new(|| RefCell::new(1));
+//! fn foo() -> Ref<'static, u32> { FOO.with(|v| v.borrow()) }
+//! ```
+//! ```compile_fail,E0521
+//! # use os_thread_local::thread_local;
+//! # use std::cell::{Ref, RefCell};
+//! thread_local!(static FOO: RefCell<u32> = RefCell::new(1));
+//! let mut kept = None;
+//! FOO.with(|v| kept = Some(v.borrow()));
+//! ```
+//!
 //! # What takes a value away needs the object exclusively
 //!
 //! ```

@@ -9,6 +9,28 @@
 //! let _ = os_thread_local::PerThread::new(|| std::rc::Rc::new(1));
 //! ```
 //!
+//! `new` takes a closure that captures nothing:
+//!
+//! ```
+//! let start = 1;
+//! let _ = os_thread_local::PerThread::from_fn(|| start);
+//! ```
+//! ```compile_fail,E0308
+//! let start = 1;
+//! let _ = os_thread_local::PerThread::new(|| start);
+//! ```
+//!
+//! Without an initializer only a call that has one makes a value:
+//!
+//! ```
+//! let values = os_thread_local::PerThread::without_init();
+//! values.with_or(|| 1, |_| ());
+//! ```
+//! ```compile_fail,E0599
+//! let values = os_thread_local::PerThread::<u32, _>::without_init();
+//! values.with(|_| ());
+//! ```
+//!
 //! The initializer runs in every thread:
 //!
 //! ```
@@ -171,6 +193,15 @@
 //!
 //! Exclusive is exclusive:
 //!
+//! ```
+//! let mut object = os_thread_local::PerThread::new(|| 1);
+//! object.with_mut(|first| *first = 2);
+//! object.with(|_| ());
+//! ```
+//! ```compile_fail,E0499
+//! let mut object = os_thread_local::PerThread::new(|| 1);
+//! object.with_mut(|_| object.clear());
+//! ```
 //! ```compile_fail,E0502
 //! let mut object = os_thread_local::PerThread::new(|| 1);
 //! let first = object.get_mut().unwrap();

@@ -72,6 +72,9 @@ impl<T: Send> PerThread<T> {
     /// a variable is none (error E0308, "expected fn pointer, found closure"): give it to [`from_fn`](Self::from_fn), or make the value
     /// where it is used, with [`with_or`](Self::with_or).
     ///
+    /// A `T` that is not `Send` is refused, too (error E0277): see
+    /// [Values that are not `Send`](PerThread#values-that-are-not-send).
+    ///
     /// # Examples
     ///
     /// ```
@@ -424,8 +427,8 @@ impl<T: Send, F: Fn() -> T> PerThread<T, F> {
     /// # Returning references
     ///
     /// The reference does not leave the closure, because another thread may take the value over when this one has exited. A closure
-    /// that returns the reference, or a [`Ref`](core::cell::Ref) made of it, does not compile ("lifetime may not live long enough", E0521). Return a
-    /// clone, or what the caller wants of the value; or let the caller pass a closure on:
+    /// that returns the reference, or a [`Ref`](core::cell::Ref) made of it, does not compile ("lifetime may not live long enough"; error E0521,
+    /// "borrowed data escapes", if it is stored). Return a clone, or what the caller wants of the value; or take a closure from the caller:
     ///
     /// ```
     /// use os_thread_local::PerThread;

@@ -339,8 +339,8 @@ impl<T: 'static, F: Fn() -> T> ThreadLocal<T, F> {
     /// # Returning references
     ///
     /// The reference does not leave the closure, because the value ends with its thread, which the object may outlive. A closure
-    /// that returns the reference, or a [`Ref`](core::cell::Ref) made of it, does not compile ("lifetime may not live long enough", E0521). Return a
-    /// clone, or what the caller wants of the value; or let the caller pass a closure on:
+    /// that returns the reference, or a [`Ref`](core::cell::Ref) made of it, does not compile ("lifetime may not live long enough"; error E0521,
+    /// "borrowed data escapes", if it is stored). Return a clone, or what the caller wants of the value; or take a closure from the caller:
     ///
     /// ```
     /// use os_thread_local::ThreadLocal;
