@@ -346,6 +346,7 @@ impl Locked<'_> {
 }
 
 impl Entries {
+    #[allow(clippy::declare_interior_mutable_const)] // an initial value
     const EMPTY: Entries = Entries {
         inline: [Entry::VACANT; INLINE],
         table: AtomicPtr::new(ptr::null_mut()),

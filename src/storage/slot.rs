@@ -277,10 +277,11 @@ impl<T> ObjectSlot<T> {
     fn block(&self, init: impl FnOnce() -> T) -> Result<NonNull<Block>, AccessError> {
         match lookup(&self.word) {
             Ok(block) => Ok(block),
-            // SAFETY: the word and the list are this object's, all whose values are of this type.
             Err(found) => {
-                unsafe { init_with(&self.word, Self::VTABLE, Some(&self.values), found, init) }
-                    .get()
+                // SAFETY: the word and the list are this object's, all whose values are of this type.
+                let made =
+                    unsafe { init_with(&self.word, Self::VTABLE, Some(&self.values), found, init) };
+                made.get()
             }
         }
     }
