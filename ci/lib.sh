@@ -89,3 +89,10 @@ cross_cargo() {
 
 # The environment variable of cargo's for a target: `cargo_variable x86_64-pc-windows-gnu LINKER`.
 cargo_variable() { printf 'CARGO_TARGET_%s_%s' "$(tr 'a-z-.' 'A-Z__' <<<"$1")" "$2"; }
+
+# zig's C compiler and its libcs, from PyPI: `$ZIG cc -target ...`.
+need_zig() {
+    pip_need ziglang
+    ZIG=$(echo "$VENV"/lib/python3*/site-packages/ziglang/zig)
+    [ -x "$ZIG" ] || die "no zig in $VENV"
+}
