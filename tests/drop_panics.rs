@@ -39,7 +39,10 @@ fn main() {
                 let complained = children::complained(&output);
                 assert!(!output.status.success(), "{}: {:?}", case, output);
                 assert!(complained.contains("the destructor's own words"), "{}", complained);
-                assert!(complained.contains("os-thread-local: "), "{}", complained);
+                // At process exit on i686-pc-windows-gnu the unwinding tables are gone: the unwinder aborts before the crate can.
+                let no_tables = cfg!(all(windows, target_env = "gnu", target_arch = "x86"));
+                let named = !(no_tables && case == "main");
+                assert_eq!(complained.contains("os-thread-local: "), named, "{}", complained);
                 assert_eq!(children::printed(&output), "", "{}", case);
                 // Aborted, and not crashed: no signal but SIGABRT.
                 #[cfg(unix)]
