@@ -1,80 +1,109 @@
-//! An operating system with one key, and threads that end as POSIX's do: the exit list first, then destructors in rounds.
+//! An operating system with a few keys, and threads that end as POSIX's do: the exit list first, then destructors in rounds.
 
+#[rustfmt::skip] // formatted where they are
+#[path = "../../../src/sys/key/mod.rs"]
+pub(crate) mod key;
+#[rustfmt::skip] // as above
+#[path = "../../../src/sys/thread/mod.rs"]
+pub(crate) mod thread;
+
+pub(crate) use self::key::{Destructor, Key, Keys};
+pub(crate) use self::thread::{Hooks, Threads};
 use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
 use std::ptr;
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Mutex, MutexGuard};
 
-pub(crate) type Key = usize;
-pub(crate) type Destructor = unsafe extern "system" fn(*mut c_void);
-pub(crate) const DESTRUCTOR_REPEATS: bool = true;
+pub(crate) struct System;
 
-pub(crate) struct Hooks {
-    pub(crate) thread_exit: unsafe extern "C" fn(*mut c_void),
-    pub(crate) process_exit: extern "C" fn(),
-    pub(crate) before_fork: unsafe extern "C" fn(),
-    pub(crate) after_fork: unsafe extern "C" fn(),
+/// Threads have an exit list.
+pub static EXIT_LIST: AtomicBool = AtomicBool::new(false);
+
+const MOST_KEYS: usize = 8;
+/// The keys that are there, with their destructors.
+static KEYS: Mutex<[Option<Destructor>; MOST_KEYS]> = Mutex::new([None; MOST_KEYS]);
+
+fn keys() -> MutexGuard<'static, [Option<Destructor>; MOST_KEYS]> {
+    KEYS.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
-static DESTRUCTOR: Mutex<Option<Destructor>> = Mutex::new(None);
+type Values = Cell<[*mut c_void; MOST_KEYS]>;
 
-// Of the operating system's threads, on which loom runs its own: `Thread` puts in what belongs to the loom thread.
+// Of loom's threads, all of which run on one of the operating system's.
 loom::thread_local! {
-    static VALUE: Cell<*mut c_void> = Cell::new(ptr::null_mut());
+    static VALUES: Values = Cell::new([ptr::null_mut(); MOST_KEYS]);
     static LISTED: RefCell<Vec<unsafe extern "C" fn(*mut c_void)>> = RefCell::new(vec![]);
 }
 thread_local! {
     /// Outside of a model.
-    static PLAIN: Cell<*mut c_void> = const { Cell::new(ptr::null_mut()) };
+    static PLAIN: Values = const { Cell::new([ptr::null_mut(); MOST_KEYS]) };
 }
 
-fn in_model() -> bool {
-    core::in_model()
-}
-
-pub(crate) fn to_bits(key: Key) -> usize {
-    key
-}
-
-pub(crate) fn from_bits(bits: usize) -> Key {
-    bits
-}
-
-pub(crate) fn create(destructor: Option<Destructor>) -> Option<Key> {
-    *DESTRUCTOR.lock().unwrap() = destructor;
-    Some(0)
-}
-
-pub(crate) unsafe fn get(_: Key) -> *mut c_void {
-    if in_model() {
-        VALUE.with(Cell::get)
+fn with_values<R>(f: impl FnOnce(&Values) -> R) -> R {
+    if core::in_model() {
+        VALUES.with(f)
     } else {
-        PLAIN.with(Cell::get)
+        PLAIN.with(f)
     }
 }
 
-pub(crate) unsafe fn set(_: Key, value: *mut c_void) -> bool {
-    if in_model() {
-        VALUE.with(|v| v.set(value));
-    } else {
-        PLAIN.with(|v| v.set(value));
+impl Keys for System {
+    type Key = usize;
+
+    const DESTRUCTOR_REPEATS: bool = true;
+
+    fn to_bits(key: usize) -> usize {
+        key
     }
-    true
+
+    fn from_bits(bits: usize) -> usize {
+        bits
+    }
+
+    fn create(destructor: Option<Destructor>) -> Option<usize> {
+        let mut keys = keys();
+        let key = keys.iter().position(Option::is_none)?;
+        keys[key] = destructor;
+        Some(key)
+    }
+
+    unsafe fn get(key: usize) -> *mut c_void {
+        assert!(keys()[key].is_some(), "a deleted key is read");
+        with_values(|values| values.get()[key])
+    }
+
+    unsafe fn set(key: usize, value: *mut c_void) -> bool {
+        assert!(keys()[key].is_some(), "a deleted key is written");
+        with_values(|values| {
+            let mut all = values.get();
+            all[key] = value;
+            values.set(all);
+        });
+        true
+    }
+
+    unsafe fn delete(key: usize) {
+        assert!(keys()[key].take().is_some(), "a key is deleted twice");
+    }
 }
 
-pub(crate) unsafe fn delete(_: Key) {}
-
-pub(crate) fn install_hooks(_: &'static Hooks) {}
-
-/// With the exit list or without it: `EXIT_LIST`.
-pub(crate) fn at_thread_exit(hooks: &'static Hooks) {
-    if in_model() && std::env::var_os("NO_EXIT_LIST").is_none() {
-        LISTED.with(|list| list.borrow_mut().push(hooks.thread_exit));
+impl Threads for System {
+    fn yield_now() {
+        if core::in_model() {
+            loom::thread::yield_now();
+        }
     }
-}
 
-pub(crate) fn other_threads_were_killed() -> bool {
-    false
+    fn has_exit_list() -> bool {
+        EXIT_LIST.load(SeqCst)
+    }
+
+    fn at_thread_exit(hooks: &'static Hooks) {
+        if core::in_model() && Self::has_exit_list() {
+            LISTED.with(|list| list.borrow_mut().push(hooks.thread_exit));
+        }
+    }
 }
 
 pub(crate) mod direct {
@@ -94,36 +123,48 @@ pub(crate) mod direct {
     }
 }
 
-/// What the system does when the calling thread ends.
+/// What the system does when the calling thread ends: in a model.
 pub fn end_of_thread() {
-    loop {
-        let listed = LISTED.with(|list| list.borrow_mut().pop());
-        match listed {
-            // SAFETY: the thread ends.
-            Some(hook) => unsafe { hook(ptr::null_mut()) },
-            None => break,
-        }
+    while let Some(hook) = LISTED.with(|list| list.borrow_mut().pop()) {
+        // SAFETY: the thread ends.
+        unsafe { hook(ptr::null_mut()) };
     }
-    let destructor = DESTRUCTOR.lock().unwrap().unwrap();
-    for _ in 0..4 {
-        let value = VALUE.with(|v| v.replace(ptr::null_mut()));
-        if value.is_null() {
-            return;
-        }
-        // SAFETY: the thread ends, with its value.
-        unsafe { destructor(value) };
-    }
-    assert!(VALUE.with(Cell::get).is_null(), "left behind after the last round");
+    end_of_thread_outside();
 }
 
-/// The same for the thread that has begun a model, outside of it.
-pub fn end_of_plain_thread() {
-    let destructor = DESTRUCTOR.lock().unwrap().unwrap();
-    for _ in 0..4 {
-        let value = PLAIN.with(|v| v.replace(ptr::null_mut()));
-        if !value.is_null() {
-            // SAFETY: the thread ends, with its value.
-            unsafe { destructor(value) };
+/// The same for the thread that has used the crate before the models.
+pub fn end_of_thread_outside() {
+    const ROUNDS: usize = 4;
+    for _ in 0..ROUNDS {
+        for key in 0..MOST_KEYS {
+            let destructor = keys()[key];
+            let value = take(key);
+            if let (Some(destructor), false) = (destructor, value.is_null()) {
+                // SAFETY: the thread ends, with its value.
+                unsafe { destructor(value) };
+            }
         }
     }
+    for key in 0..MOST_KEYS {
+        assert!(!crate::storage::is_record(take(key)), "left behind after the last round");
+    }
+}
+
+fn take(key: usize) -> *mut c_void {
+    with_values(|values| {
+        let mut all = values.get();
+        let value = std::mem::replace(&mut all[key], ptr::null_mut());
+        values.set(all);
+        value
+    })
+}
+
+/// How many keys there are.
+pub fn count_keys() -> usize {
+    keys().iter().flatten().count()
+}
+
+/// Deletes all keys, for a model in which the root is created.
+pub fn delete_keys() {
+    *keys() = [None; MOST_KEYS];
 }

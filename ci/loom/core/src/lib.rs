@@ -1,62 +1,97 @@
-//! `core` for the crate's files under loom: everything is the real one but atomics and `Cell`.
+//! `core` and `alloc` for the crate's files under loom: everything is the real one but atomics, `Cell`, locks and the heap.
 //!
-//! loom's own types cannot be made in a `static`, and do not survive an execution. These can: outside of a model they are plain,
-//! and in one each gets a companion of loom's when it is first touched in that execution. The companions are made by the first thread at the
-//! beginning, so that none is younger than who uses it. All zeroes are a valid value, as with the real ones, because tables are
-//! allocated zeroed.
+//! loom's own types cannot stand in a `static`, and do not survive an execution. These can: each is the real type, and in an execution
+//! its address leads to a companion of loom's, which it gets when it is first touched. The first thread makes all companions at the
+//! beginning, so that none is younger than the thread that uses it.
+//!
+//! In an execution the heap keeps freed memory until the end: an address means one thing, and a use of freed memory is found.
 
 pub use ::core::*;
 
 use loom::cell::UnsafeCell as UnsafeAccess;
 use loom::sync::atomic::AtomicUsize as Loomed;
-use std::sync::atomic::{AtomicPtr as StdPtr, AtomicUsize as StdUsize, Ordering::SeqCst};
-use std::sync::Mutex;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize as StdUsize, Ordering::SeqCst};
+use std::sync::{Mutex, MutexGuard};
 
-/// The number of the execution, from 1; 0 between models.
+/// 1 in an execution.
 static EXECUTION: StdUsize = StdUsize::new(0);
-static COUNT: StdUsize = StdUsize::new(0);
-static COMPANIONS: Mutex<Companions> =
-    Mutex::new(Companions { atomics: vec![], accesses: vec![], used: (0, 0), lock: None });
+static WATCH: Mutex<Option<Watch>> = Mutex::new(None);
 
 /// What the models need, and some.
-const COMPANIONS_OF_EACH: usize = 160;
+const ATOMICS: usize = 800;
+const CELLS: usize = 700;
+const LOCKS: usize = 6;
 
-// Boxed: they are used where they are while others are added.
+/// What is known of an execution. The boxes do not move: threads use them while the maps grow.
 #[allow(clippy::vec_box)]
-struct Companions {
-    atomics: Vec<Box<Loomed>>,
-    accesses: Vec<Box<UnsafeAccess<()>>>,
-    used: (usize, usize),
-    lock: Option<Box<loom::sync::Mutex<()>>>,
+struct Watch {
+    spare_atomics: Vec<Box<Loomed>>,
+    spare_cells: Vec<Box<UnsafeAccess<()>>>,
+    spare_locks: Vec<Box<loom::sync::Mutex<()>>>,
+    atomics: BTreeMap<usize, Word>,
+    cells: BTreeMap<usize, Box<UnsafeAccess<()>>>,
+    locks: BTreeMap<usize, Box<loom::sync::Mutex<()>>>,
+    heap: BTreeMap<usize, HeapBlock>,
 }
 
 // SAFETY: loom runs its threads one at a time.
-unsafe impl Send for Companions {}
+unsafe impl Send for Watch {}
 
-/// The beginning of an execution. Nobody uses the companions of the one before.
+/// The companion begins with 0, so it holds the difference from the first value.
+struct Word {
+    companion: Box<Loomed>,
+    /// By thread: see `touch`.
+    readers: BTreeMap<usize, Box<Loomed>>,
+    first: usize,
+    last: usize,
+    /// Puts the first value back.
+    restore: unsafe fn(usize, usize),
+}
+
+struct HeapBlock {
+    layout: ::core::alloc::Layout,
+    freed: bool,
+}
+
+fn watch() -> MutexGuard<'static, Option<Watch>> {
+    WATCH.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// The beginning of an execution.
 pub fn begin() {
-    let mut companions = COMPANIONS.lock().unwrap();
-    companions.atomics = (0..COMPANIONS_OF_EACH).map(|_| Box::new(Loomed::new(0))).collect();
-    companions.accesses =
-        (0..COMPANIONS_OF_EACH).map(|_| Box::new(UnsafeAccess::new(()))).collect();
-    companions.used = (0, 0);
-    companions.lock = Some(Box::new(loom::sync::Mutex::new(())));
-    EXECUTION.store(COUNT.fetch_add(1, SeqCst) + 1, SeqCst);
+    let new = Watch {
+        spare_atomics: (0..ATOMICS).map(|_| Box::new(Loomed::new(0))).collect(),
+        spare_cells: (0..CELLS).map(|_| Box::new(UnsafeAccess::new(()))).collect(),
+        spare_locks: (0..LOCKS).map(|_| Box::new(loom::sync::Mutex::new(()))).collect(),
+        atomics: BTreeMap::new(),
+        cells: BTreeMap::new(),
+        locks: BTreeMap::new(),
+        heap: BTreeMap::new(),
+    };
+    *watch() = Some(new);
+    THREADS.store(0, SeqCst);
+    EXECUTION.store(1, SeqCst);
 }
 
-/// After the last one.
-pub fn end() {
+/// The end of an execution: nothing may be left on the heap; what is static is again as it was.
+pub fn finish() {
     EXECUTION.store(0, SeqCst);
-}
-
-/// Takes the one lock of the execution; there is none between models.
-pub fn lock() -> Option<loom::sync::MutexGuard<'static, ()>> {
-    if !in_model() {
-        return None;
+    let mut watch = watch();
+    let watch = watch.as_mut().expect("`begin` comes first");
+    let left = watch.heap.values().filter(|block| !block.freed).count();
+    assert_eq!(left, 0, "memory is leaked: {} blocks", left);
+    for (&address, word) in &watch.atomics {
+        if block_at(&watch.heap, address).is_none() {
+            // SAFETY: not on the heap, so it is a static of the type for which the function was made.
+            unsafe { (word.restore)(address, word.first) };
+        }
     }
-    let lock: *const loom::sync::Mutex<()> = &**COMPANIONS.lock().unwrap().lock.as_ref().unwrap();
-    // SAFETY: `COMPANIONS` keeps it until the execution is over.
-    Some(unsafe { &*lock }.lock().unwrap())
+    watch.atomics.clear();
+    for (address, block) in std::mem::take(&mut watch.heap) {
+        // SAFETY: the block was allocated with that layout, and kept until now.
+        unsafe { std::alloc::dealloc(address as *mut u8, block.layout) };
+    }
 }
 
 /// In an execution.
@@ -64,101 +99,241 @@ pub fn in_model() -> bool {
     EXECUTION.load(SeqCst) != 0
 }
 
-struct Watched<C> {
-    execution: StdUsize,
-    companion: StdPtr<C>,
-}
-
-impl<C> Watched<C> {
-    const fn new() -> Self {
-        Watched { execution: StdUsize::new(0), companion: StdPtr::new(::core::ptr::null_mut()) }
-    }
-
-    /// This execution's companion, and whether it is new; `None` outside of a model.
-    fn get(&self, take: impl FnOnce(&mut Companions) -> *const C) -> Option<(&C, bool)> {
-        let execution = EXECUTION.load(SeqCst);
-        if execution == 0 {
-            return None;
-        }
-        let new = self.execution.load(SeqCst) != execution;
-        if new {
-            let companion = take(&mut COMPANIONS.lock().unwrap());
-            self.companion.store(companion as *mut C, SeqCst);
-            self.execution.store(execution, SeqCst);
-        }
-        // SAFETY: `COMPANIONS` keeps it until the execution is over.
-        Some((unsafe { &*self.companion.load(SeqCst) }, new))
+fn block_at(heap: &BTreeMap<usize, HeapBlock>, address: usize) -> Option<&HeapBlock> {
+    let (start, block) = heap.range(..=address).next_back()?;
+    if address < start + block.layout.size() {
+        Some(block)
+    } else {
+        None
     }
 }
 
-/// A word. The companion begins with 0, so it holds the difference from the first value.
-struct Word {
-    plain: StdUsize,
-    first: StdUsize,
-    watched: Watched<Loomed>,
+/// What is watched must stay where it is: in a static, or on the heap below.
+fn check_place(heap: &BTreeMap<usize, HeapBlock>, address: usize) {
+    match block_at(heap, address) {
+        Some(block) => assert!(!block.freed, "freed memory is used"),
+        None => {
+            let here = &EXECUTION as *const StdUsize as usize;
+            assert!(
+                here.max(address) - here.min(address) < 1 << 24,
+                "not in a static, nor in `Boxed`"
+            );
+        }
+    }
 }
 
-impl Word {
-    const fn new(value: usize) -> Self {
-        Word { plain: StdUsize::new(value), first: StdUsize::new(0), watched: Watched::new() }
-    }
+fn fail<T>(message: &str) -> T {
+    std::panic!("{}", message)
+}
 
-    fn loomed(&self) -> Option<(&Loomed, usize)> {
-        let (loomed, new) = self.watched.get(|companions| {
-            companions.used.0 += 1;
-            &*companions.atomics[companions.used.0 - 1]
-        })?;
-        if new {
-            self.first.store(self.plain.load(SeqCst), SeqCst);
+/// The companion of a word, and the first value; `None` outside of an execution.
+fn loomed(
+    address: usize,
+    plain: usize,
+    restore: unsafe fn(usize, usize),
+) -> Option<(*const Loomed, usize)> {
+    if !in_model() {
+        return None;
+    }
+    let mut watch = watch();
+    let Watch { spare_atomics, atomics, heap, .. } = watch.as_mut()?;
+    check_place(heap, address);
+    let word = atomics.entry(address).or_insert_with(|| Word {
+        companion: spare_atomics.pop().unwrap_or_else(|| fail("more ATOMICS are needed")),
+        readers: BTreeMap::new(),
+        first: plain,
+        last: plain,
+        restore,
+    });
+    assert_eq!(word.last, plain, "a word has changed without being touched");
+    Some((&*word.companion, word.first))
+}
+
+loom::thread_local! {
+    /// The thread's place in `Word::readers`.
+    static READER: usize = THREADS.fetch_add(1, SeqCst);
+}
+static THREADS: StdUsize = StdUsize::new(0);
+
+/// Before an access to a word. loom remembers the last access to an object, and tries the other order when one that conflicts with it
+/// follows. A load between the two hides the earlier one: thread 1 loads, thread 2 loads and stores, and loom does not try the load of
+/// thread 1 after the store. So each thread that loads a word has an object of its own for it, which the others touch before they store. What
+/// is loaded under a lock has the lock for that.
+fn touch(address: usize, store: bool) {
+    if !store && HELD.with(|held| held.get()) {
+        return;
+    }
+    let own = READER.with(|&reader| reader);
+    let objects: Vec<*const Loomed> = {
+        let mut watch = watch();
+        let Watch { spare_atomics, atomics, .. } = watch.as_mut().expect("`begin` comes first");
+        let word = atomics.get_mut(&address).expect("`loomed` comes first");
+        if store {
+            let others = word.readers.iter().filter(|(&reader, _)| reader != own);
+            others.map(|(_, object)| &**object as *const Loomed).collect()
+        } else {
+            let spare = || spare_atomics.pop().unwrap_or_else(|| fail("more ATOMICS are needed"));
+            vec![&**word.readers.entry(own).or_insert_with(spare)]
         }
-        Some((loomed, self.first.load(SeqCst)))
+    };
+    for object in objects {
+        // A read-modify-write has one value to read. SAFETY: `WATCH` keeps it until the next execution begins.
+        unsafe { &*object }.fetch_add(0, ::core::sync::atomic::Ordering::Relaxed);
     }
+}
 
-    fn load(&self, order: ::core::sync::atomic::Ordering) -> usize {
-        match self.loomed() {
-            Some((loomed, first)) => loomed.load(order) ^ first,
-            None => self.plain.load(order),
+/// After an access: other threads may have run before it, and freed the memory.
+fn accessed(address: usize, plain: usize) {
+    if let Some(Watch { atomics, heap, .. }) = watch().as_mut() {
+        check_place(heap, address);
+        if let Some(word) = atomics.get_mut(&address) {
+            word.last = plain;
         }
     }
+}
 
-    /// The plain one follows, for the next execution.
-    fn store(&self, value: usize, order: ::core::sync::atomic::Ordering) {
-        if let Some((loomed, first)) = self.loomed() {
-            loomed.store(value ^ first, order);
+/// The companion of a cell; `None` outside of an execution.
+fn access(address: usize) -> Option<*const UnsafeAccess<()>> {
+    if !in_model() {
+        return None;
+    }
+    let mut watch = watch();
+    let Watch { spare_cells, cells, heap, .. } = watch.as_mut()?;
+    check_place(heap, address);
+    let cell = cells
+        .entry(address)
+        .or_insert_with(|| spare_cells.pop().unwrap_or_else(|| fail("more CELLS are needed")));
+    Some(&**cell)
+}
+
+loom::thread_local! {
+    static HELD: ::core::cell::Cell<bool> = ::core::cell::Cell::new(false);
+}
+
+/// A lock of the crate's is held: loom's, in an execution.
+pub struct Held(Option<loom::sync::MutexGuard<'static, ()>>);
+
+/// Takes the lock at this address. No thread may hold two (invariant 5).
+pub fn lock(address: usize) -> Held {
+    if !in_model() {
+        return Held(None);
+    }
+    let lock: *const loom::sync::Mutex<()> = {
+        let mut watch = watch();
+        let Watch { spare_locks, locks, .. } = watch.as_mut().expect("`begin` comes first");
+        let spare = || spare_locks.pop().unwrap_or_else(|| fail("more LOCKS are needed"));
+        &**locks.entry(address).or_insert_with(spare)
+    };
+    assert!(!HELD.with(|held| held.replace(true)), "a thread takes a second lock");
+    // SAFETY: `WATCH` keeps it until the next execution begins.
+    Held(Some(unsafe { &*lock }.lock().unwrap()))
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if self.0.is_some() {
+            HELD.with(|held| held.set(false));
         }
-        self.plain.store(value, SeqCst);
+    }
+}
+
+pub mod alloc {
+    //! The crate's heap.
+
+    use super::{in_model, watch, HeapBlock, Watch, HELD};
+    pub use ::core::alloc::*;
+
+    unsafe fn allocate(layout: Layout, from: unsafe fn(Layout) -> *mut u8) -> *mut u8 {
+        // SAFETY: as this function's.
+        let memory = unsafe { from(layout) };
+        if in_model() {
+            assert!(!HELD.with(|held| held.get()), "an allocation under a lock");
+            if let Some(watch) = watch().as_mut() {
+                watch.heap.insert(memory as usize, HeapBlock { layout, freed: false });
+            }
+        }
+        memory
     }
 
-    fn compare_exchange(
-        &self,
-        current: usize,
-        value: usize,
-        success: ::core::sync::atomic::Ordering,
-        failure: ::core::sync::atomic::Ordering,
-    ) -> Result<usize, usize> {
-        let result = match self.loomed() {
-            Some((loomed, first)) => loomed
-                .compare_exchange(current ^ first, value ^ first, success, failure)
-                .map(|old| old ^ first)
-                .map_err(|old| old ^ first),
-            None => match self.plain.load(SeqCst) {
-                old if old == current => Ok(old),
-                old => Err(old),
-            },
-        };
-        if result.is_ok() {
-            self.plain.store(value, SeqCst);
-        }
-        result
+    /// # Safety
+    /// As the real one's.
+    pub unsafe fn alloc(layout: Layout) -> *mut u8 {
+        // SAFETY: as this function's.
+        unsafe { allocate(layout, std::alloc::alloc) }
     }
 
-    fn swap(&self, value: usize, order: ::core::sync::atomic::Ordering) -> usize {
-        let old = match self.loomed() {
-            Some((loomed, first)) => loomed.swap(value ^ first, order) ^ first,
-            None => self.plain.load(SeqCst),
-        };
-        self.plain.store(value, SeqCst);
-        old
+    /// # Safety
+    /// As the real one's.
+    pub unsafe fn alloc_zeroed(layout: Layout) -> *mut u8 {
+        // SAFETY: as this function's.
+        unsafe { allocate(layout, std::alloc::alloc_zeroed) }
+    }
+
+    /// # Safety
+    /// As the real one's.
+    pub unsafe fn dealloc(memory: *mut u8, layout: Layout) {
+        if !in_model() {
+            // Leaked: a stale word that leads there is not to name what an execution allocates.
+            return;
+        }
+        assert!(!HELD.with(|held| held.get()), "a deallocation under a lock");
+        let mut watch = watch();
+        let Watch { atomics, cells, heap, .. } = watch.as_mut().expect("`begin` comes first");
+        let start = memory as usize;
+        let block = heap.get_mut(&start).expect("freed memory is not the heap's");
+        assert!(!block.freed, "memory is freed twice");
+        assert_eq!(block.layout, layout);
+        block.freed = true;
+        // loom complains if another thread's access is not ordered before this.
+        let range = start..start + layout.size();
+        atomics.range_mut(range.clone()).for_each(|(_, word)| word.companion.with_mut(|_| ()));
+        cells.range(range).for_each(|(_, cell)| cell.with_mut(|_| ()));
+        // SAFETY: the block is as large, and no thread uses it.
+        unsafe { memory.write_bytes(0xDD, layout.size()) };
+    }
+}
+
+/// An object of a model: on the heap above, where it does not move.
+pub struct Boxed<T>(*mut T);
+
+// SAFETY: it owns its object.
+unsafe impl<T: Send> Send for Boxed<T> {}
+// SAFETY: as above.
+unsafe impl<T: Sync> Sync for Boxed<T> {}
+
+impl<T> Boxed<T> {
+    pub fn new(object: T) -> Self {
+        // SAFETY: objects are not zero-sized.
+        let memory = unsafe { alloc::alloc(::core::alloc::Layout::new::<T>()) }.cast::<T>();
+        // SAFETY: fresh memory for a `T`.
+        unsafe { memory.write(object) };
+        Boxed(memory)
+    }
+}
+
+impl<T> Drop for Boxed<T> {
+    fn drop(&mut self) {
+        // SAFETY: `new` made it.
+        unsafe {
+            self.0.drop_in_place();
+            alloc::dealloc(self.0.cast(), ::core::alloc::Layout::new::<T>());
+        }
+    }
+}
+
+impl<T> ::core::ops::Deref for Boxed<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        // SAFETY: `new` made it.
+        unsafe { &*self.0 }
+    }
+}
+
+impl<T> ::core::ops::DerefMut for Boxed<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: `new` made it.
+        unsafe { &mut *self.0 }
     }
 }
 
@@ -166,30 +341,69 @@ pub mod sync {
     pub use ::core::sync::*;
 
     pub mod atomic {
-        use super::super::Word;
+        use super::super::{accessed, in_model, loomed, touch, watch, Loomed};
         pub use ::core::sync::atomic::*;
 
         macro_rules! atomic {
             ($name:ident $(<$generic:ident>)?, $value:ty, $from:expr, $to:expr) => {
                 #[repr(transparent)]
-                pub struct $name$(<$generic>)?(Word, $(::core::marker::PhantomData<*mut $generic>)?);
-
-                // SAFETY: as the real ones.
-                unsafe impl$(<$generic>)? Sync for $name$(<$generic>)? {}
-                // SAFETY: as above.
-                unsafe impl$(<$generic>)? Send for $name$(<$generic>)? {}
+                pub struct $name$(<$generic>)?(::core::sync::atomic::$name$(<$generic>)?);
 
                 impl$(<$generic>)? $name$(<$generic>)? {
+                    pub const fn new(value: $value) -> Self {
+                        $name(::core::sync::atomic::$name::new(value))
+                    }
+
+                    fn plain(&self) -> $value {
+                        self.0.load(Ordering::SeqCst)
+                    }
+
+                    unsafe fn restore(address: usize, value: usize) {
+                        // SAFETY: the address is that of such an atomic.
+                        unsafe { &*(address as *const Self) }.0.store($to(value), Ordering::SeqCst);
+                    }
+
+                    fn loomed(&self, store: bool) -> Option<(&Loomed, usize)> {
+                        let address = self as *const Self as usize;
+                        let (companion, first) = loomed(address, $from(self.plain()), Self::restore)?;
+                        touch(address, store);
+                        // SAFETY: `WATCH` keeps it until the next execution begins.
+                        Some((unsafe { &*companion }, first))
+                    }
+
+                    fn follow(&self, value: $value) {
+                        self.0.store(value, Ordering::SeqCst);
+                        if in_model() {
+                            accessed(self as *const Self as usize, $from(value));
+                        }
+                    }
+
+                    #[track_caller]
                     pub fn load(&self, order: Ordering) -> $value {
-                        $to(self.0.load(order))
+                        match self.loomed(false) {
+                            Some((loomed, first)) => {
+                                let value = loomed.load(order) ^ first;
+                                accessed(self as *const Self as usize, $from(self.plain()));
+                                $to(value)
+                            }
+                            None => self.plain(),
+                        }
                     }
 
                     pub fn store(&self, value: $value, order: Ordering) {
-                        self.0.store($from(value), order);
+                        if let Some((loomed, first)) = self.loomed(true) {
+                            loomed.store($from(value) ^ first, order);
+                        }
+                        self.follow(value);
                     }
 
                     pub fn swap(&self, value: $value, order: Ordering) -> $value {
-                        $to(self.0.swap($from(value), order))
+                        let old = match self.loomed(true) {
+                            Some((loomed, first)) => $to(loomed.swap($from(value) ^ first, order) ^ first),
+                            None => self.plain(),
+                        };
+                        self.follow(value);
+                        old
                     }
 
                     pub fn compare_exchange(
@@ -199,104 +413,136 @@ pub mod sync {
                         success: Ordering,
                         failure: Ordering,
                     ) -> Result<$value, $value> {
-                        let (current, value) = ($from(current), $from(value));
-                        match self.0.compare_exchange(current, value, success, failure) {
-                            Ok(old) => Ok($to(old)),
-                            Err(old) => Err($to(old)),
+                        let result = match self.loomed(true) {
+                            Some((loomed, first)) => loomed
+                                .compare_exchange($from(current) ^ first, $from(value) ^ first, success, failure)
+                                .map(|old| $to(old ^ first))
+                                .map_err(|old| $to(old ^ first)),
+                            None if self.plain() == current => Ok(current),
+                            None => Err(self.plain()),
+                        };
+                        if result.is_ok() {
+                            self.follow(value);
                         }
+                        result
+                    }
+
+                    pub fn compare_exchange_weak(
+                        &self,
+                        current: $value,
+                        value: $value,
+                        success: Ordering,
+                        failure: Ordering,
+                    ) -> Result<$value, $value> {
+                        self.compare_exchange(current, value, success, failure)
+                    }
+
+                    /// loom complains if another thread's access is not ordered before this one.
+                    pub fn get_mut(&mut self) -> &mut $value {
+                        if self.loomed(true).is_some() {
+                            let address = self as *const Self as usize;
+                            let word = watch().as_mut().and_then(|watch| watch.atomics.remove(&address));
+                            if let Some(mut word) = word {
+                                word.companion.with_mut(|_| ());
+                            }
+                        }
+                        self.0.get_mut()
                     }
 
                     pub fn into_inner(self) -> $value {
-                        $to(self.0.load(Ordering::SeqCst))
+                        self.0.into_inner()
                     }
                 }
             };
         }
 
-        atomic!(AtomicPtr<T>, *mut T, |pointer: *mut T| pointer as usize, |word| word as *mut T);
-        atomic!(AtomicUsize, usize, |value| value, |word| word);
-        atomic!(AtomicBool, bool, |value: bool| value as usize, |word| word != 0);
-
-        impl<T> AtomicPtr<T> {
-            /// Null, as the crate's are.
-            pub const fn new(_null: *mut T) -> Self {
-                AtomicPtr(Word::new(0), ::core::marker::PhantomData)
-            }
-        }
+        atomic!(AtomicPtr<T>, *mut T, |pointer: *mut T| pointer as usize, |word: usize| word
+            as *mut T);
+        atomic!(AtomicUsize, usize, |value: usize| value, |word: usize| word);
+        atomic!(AtomicIsize, isize, |value: isize| value as usize, |word: usize| word as isize);
+        atomic!(AtomicU32, u32, |value: u32| value as usize, |word: usize| word as u32);
+        atomic!(AtomicBool, bool, |value: bool| value as usize, |word: usize| word != 0);
 
         impl AtomicUsize {
-            pub const fn new(value: usize) -> Self {
-                AtomicUsize(Word::new(value))
+            pub fn fetch_add(&self, value: usize, order: Ordering) -> usize {
+                loop {
+                    let old = self.load(Ordering::Relaxed);
+                    let new = old.wrapping_add(value);
+                    if self.compare_exchange(old, new, order, Ordering::Relaxed).is_ok() {
+                        return old;
+                    }
+                }
             }
-        }
 
-        impl AtomicBool {
-            pub const fn new(value: bool) -> Self {
-                AtomicBool(Word::new(value as usize))
+            pub fn fetch_sub(&self, value: usize, order: Ordering) -> usize {
+                self.fetch_add(value.wrapping_neg(), order)
             }
         }
     }
 }
 
 pub mod cell {
-    use super::{UnsafeAccess, Watched};
+    use super::access;
     pub use ::core::cell::*;
 
     /// loom complains when two threads use it, one of them to write, and nothing says which comes first.
-    pub struct Cell<T> {
-        plain: ::core::cell::Cell<T>,
-        watched: Watched<UnsafeAccess<()>>,
-    }
+    #[repr(transparent)]
+    pub struct Cell<T>(::core::cell::Cell<T>);
 
     impl<T> Cell<T> {
         pub const fn new(value: T) -> Self {
-            Cell { plain: ::core::cell::Cell::new(value), watched: Watched::new() }
+            Cell(::core::cell::Cell::new(value))
         }
 
-        fn access(&self) -> Option<&UnsafeAccess<()>> {
-            let access = self.watched.get(|companions| {
-                companions.used.1 += 1;
-                &*companions.accesses[companions.used.1 - 1]
-            });
-            access.map(|(access, _)| access)
+        pub fn from_mut(value: &mut T) -> &Cell<T> {
+            // SAFETY: transparent, twice; the reference is exclusive.
+            unsafe { &*(value as *mut T as *const Cell<T>) }
         }
 
+        #[track_caller]
         fn reads(&self) {
-            if let Some(access) = self.access() {
-                access.with(|_| ());
+            if let Some(access) = access(self as *const Self as usize) {
+                // SAFETY: `WATCH` keeps it until the next execution begins.
+                unsafe { &*access }.with(|_| ());
             }
         }
 
+        #[track_caller]
         fn writes(&self) {
-            if let Some(access) = self.access() {
-                access.with_mut(|_| ());
+            if let Some(access) = access(self as *const Self as usize) {
+                // SAFETY: as above.
+                unsafe { &*access }.with_mut(|_| ());
             }
         }
 
+        #[track_caller]
         pub fn get(&self) -> T
         where
             T: Copy,
         {
             self.reads();
-            self.plain.get()
+            self.0.get()
         }
 
+        #[track_caller]
         pub fn set(&self, value: T) {
             self.writes();
-            self.plain.set(value);
+            self.0.set(value);
         }
 
+        #[track_caller]
         pub fn replace(&self, value: T) -> T {
             self.writes();
-            self.plain.replace(value)
+            self.0.replace(value)
         }
 
+        #[track_caller]
         pub fn take(&self) -> T
         where
             T: Default,
         {
             self.writes();
-            self.plain.take()
+            self.0.take()
         }
     }
 }

@@ -1,0 +1,159 @@
+//! The storage engine in place of `src/storage/mod.rs`: the same files, few stripes, and what a model needs to know.
+
+#[rustfmt::skip] // formatted where they are
+#[path = "../../../src/storage/arena.rs"]
+mod arena;
+#[rustfmt::skip] // as above
+#[path = "../../../src/storage/current.rs"]
+mod current;
+#[rustfmt::skip] // as above
+#[path = "../../../src/storage/exit.rs"]
+mod exit;
+#[rustfmt::skip] // as above
+#[path = "../../../src/storage/first_use.rs"]
+mod first_use;
+#[rustfmt::skip] // as above
+#[path = "../../../src/storage/numbers.rs"]
+mod numbers;
+#[rustfmt::skip] // as above
+#[path = "../../../src/storage/object.rs"]
+mod object;
+#[rustfmt::skip] // as above
+#[path = "../../../src/storage/packed.rs"]
+mod packed;
+#[rustfmt::skip] // as above
+#[path = "../../../src/storage/record.rs"]
+mod record;
+#[rustfmt::skip] // as above
+#[path = "../../../src/storage/root.rs"]
+mod root;
+#[rustfmt::skip] // as above
+#[path = "../../../src/storage/shared.rs"]
+mod shared;
+#[rustfmt::skip] // as above
+#[path = "../../../src/storage/slot.rs"]
+mod slot;
+#[rustfmt::skip] // as above
+#[path = "../../../src/storage/value.rs"]
+mod value;
+
+pub(crate) use self::current::reclaim;
+pub use self::root::direct_read;
+pub(crate) use self::slot::{ObjectSlot, Pointers, Slot, Taken};
+
+use self::record::{Record, State};
+use std::ffi::c_void;
+use std::ptr::NonNull;
+
+const SMALL: bool = false;
+
+/// One more than that must be a power of two.
+const STRIPES: usize = 3;
+
+/// Which stripes the records of a model join.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stripes {
+    /// All the first one.
+    Same,
+    /// One each.
+    Apart,
+}
+
+/// So many records are said to be in the stripes that shall have none.
+const CROWD: usize = 100;
+
+/// Has the records that are made from now on join stripes as asked, until `release_stripes`. No record is there yet.
+pub fn choose_stripes(stripes: Stripes) {
+    if stripes == Stripes::Same {
+        let mut pool = shared::pool();
+        // They are chosen in turn.
+        for _ in 0..CROWD * STRIPES {
+            pool.choose_stripe();
+        }
+        (0..CROWD).for_each(|_| pool.count_left(0));
+    }
+}
+
+/// The reverse of `choose_stripes`.
+pub fn release_stripes(stripes: Stripes) {
+    if stripes == Stripes::Same {
+        let mut pool = shared::pool();
+        for stripe in 1..STRIPES {
+            (0..CROWD).for_each(|_| pool.count_left(stripe));
+        }
+    }
+}
+
+fn new_record() -> NonNull<Record> {
+    let record = Record::allocate().expect("there is memory");
+    let stripe = shared::pool().choose_stripe();
+    // SAFETY: the record is new, and lives until it leaves the stripe.
+    unsafe {
+        Record::set_stripe(record, stripe);
+        shared::stripe(stripe).join(record);
+    }
+    record
+}
+
+/// Fills the pool, and adds a record for one thread: the record of that thread is not pooled when it ends, but leaves its stripe, from
+/// between others.
+pub fn fill_pool() {
+    let holding = new_record();
+    // SAFETY: the record is new.
+    unsafe { shared::pool().push(holding, true) };
+    loop {
+        let record = new_record();
+        // SAFETY: as above.
+        if !unsafe { shared::pool().push(record, false) } {
+            free(record);
+            return;
+        }
+    }
+}
+
+/// # Panics
+/// If the record, which is in no pool, is not as the end of a thread should leave it when no object is left.
+fn check(record: &Record) {
+    assert!(!record.has_orphans(), "an ended record has orphans");
+    // Those that models use.
+    for number in (0..5).chain(32..36).chain(62..65) {
+        let vacant = record.entry(number).map_or(true, |entry| entry.state() == State::Vacant);
+        assert!(vacant, "a free number has an entry: invariant 1");
+    }
+}
+
+/// This thread alone has the record, which has ended.
+fn free(record: NonNull<Record>) {
+    // SAFETY: it leaves its stripe before it is freed.
+    unsafe {
+        let mut numbers = shared::numbers();
+        record.as_ref().numbers.empty(|number| numbers.give_back(number));
+        numbers.set_limit();
+        drop(numbers);
+        let stripe = record.as_ref().stripe();
+        shared::stripe(stripe).leave(record);
+        shared::pool().count_left(stripe);
+        Record::free(record);
+    }
+}
+
+/// Frees the records that wait for new threads: each execution has to begin as the first.
+pub fn free_pooled_records() {
+    loop {
+        // A statement of its own: the guard is gone when the record is freed.
+        let pooled = shared::pool().pop();
+        match pooled {
+            Some(record) => {
+                // SAFETY: out of the pool, this thread alone has it.
+                check(unsafe { record.as_ref() });
+                free(record);
+            }
+            None => return,
+        }
+    }
+}
+
+/// Whether what stands in the root slot is a record, not a sentinel.
+pub(crate) fn is_record(value: *mut c_void) -> bool {
+    NonNull::new(value.cast()).and_then(record::record_at).is_some()
+}
