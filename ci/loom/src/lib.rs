@@ -22,6 +22,6 @@ mod lock;
 pub mod storage;
 pub mod sys;
 
-pub use crate::error::AccessError;
+pub use crate::error::{AccessError, InitError};
 pub use crate::per_thread::PerThread;
-pub use crate::thread_local::{reclaim, ThreadLocal};
+pub use crate::thread_local::{reclaim, NoInit, ThreadLocal};

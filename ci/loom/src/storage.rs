@@ -38,7 +38,7 @@ mod slot;
 mod value;
 
 pub(crate) use self::current::reclaim;
-pub use self::root::direct_read;
+pub use self::root::is_direct_read;
 pub(crate) use self::slot::{ObjectSlot, Pointers, Slot, Taken};
 
 use self::record::{Record, State};
@@ -127,7 +127,7 @@ fn free(record: NonNull<Record>) {
     // SAFETY: it leaves its stripe before it is freed.
     unsafe {
         let mut numbers = shared::numbers();
-        record.as_ref().numbers.empty(|number| numbers.give_back(number));
+        record.as_ref().numbers.keep_few(true, |number| numbers.give_back(number));
         numbers.set_limit();
         drop(numbers);
         let stripe = record.as_ref().stripe();

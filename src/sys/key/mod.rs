@@ -77,6 +77,7 @@ mod single;
         os_thread_local_backend = "fls",
         os_thread_local_backend = "single",
         os_thread_local_backend = "custom",
+        os_thread_local_backend = "model",
     ))
 ))]
 mod unsupported;

@@ -68,5 +68,6 @@ mod windows;
     os_thread_local_backend = "pthread",
     os_thread_local_backend = "fls",
     os_thread_local_backend = "custom",
+    os_thread_local_backend = "model",
 )))]
 impl Threads for super::System {}

@@ -464,6 +464,22 @@ pub mod sync {
         atomic!(AtomicBool, bool, |value: bool| value as usize, |word: usize| word != 0);
 
         impl AtomicUsize {
+            pub fn fetch_update(
+                &self,
+                set: Ordering,
+                fetch: Ordering,
+                mut f: impl FnMut(usize) -> Option<usize>,
+            ) -> Result<usize, usize> {
+                let mut current = self.load(fetch);
+                while let Some(new) = f(current) {
+                    match self.compare_exchange(current, new, set, fetch) {
+                        Ok(before) => return Ok(before),
+                        Err(now) => current = now,
+                    }
+                }
+                Err(current)
+            }
+
             pub fn fetch_add(&self, value: usize, order: Ordering) -> usize {
                 loop {
                     let old = self.load(Ordering::Relaxed);
