@@ -11,20 +11,20 @@ use core::panic::{RefUnwindSafe, UnwindSafe};
 
 /// A value per thread that belongs to the object: all of them can be visited, and they die with it.
 ///
-/// Each thread that uses the object works on a value of its own, without a lock. When a thread exits, its value stays, and the
-/// next thread that needs one takes it over as it is: there are never more values than threads alive at once. Who owns the object can look
-/// at all values ([`iter_mut`](Self::iter_mut)), take them out ([`drain`](Self::drain), [`into_iter`](IntoIterator::into_iter)), or drop them;
-/// where `T` is [`Sync`], anyone can look at them while their threads work ([`iter`](Self::iter)).
+/// Each thread that uses the object works on a value of its own, without a lock. When a thread exits, its values of all `PerThread`
+/// objects stay, and a thread that begins later inherits them as they are: there are never more values than threads were alive at
+/// once. The owner of the object can look at all values ([`iter_mut`](Self::iter_mut)), take them out ([`drain`](Self::drain), [`into_iter`](IntoIterator::into_iter)), or drop them;
+/// where `T` is [`Sync`], any thread can look at them while their threads work ([`iter`](Self::iter)).
 ///
 /// With [`ThreadLocal`](crate::ThreadLocal) the values belong to the threads: take that for what is of no use after its thread
 /// (a handle, a cache, a value that is `!Send`), and `PerThread` for what is gathered in the end (counters, partial results, buffers).
 ///
-/// `T` need not be `Sync`, and it may borrow. No reference to a value leaves the closure of `with`, so a value that was taken over has one
+/// `T` need not be `Sync`, and it may borrow. No reference to a value leaves the closure of `with`, so a value that was inherited has one
 /// user.
 ///
 /// # Values that are not `Send`
 ///
-/// `T` must be [`Send`], because another thread may take a value over, look at it in [`iter_mut`](Self::iter_mut), or destroy it. For an `Rc`, a
+/// `T` must be [`Send`], because another thread may inherit a value, look at it in [`iter_mut`](Self::iter_mut), or destroy it. For an `Rc`, a
 /// guard or a raw pointer (error E0277, "cannot be sent between threads safely") take [`ThreadLocal`](crate::ThreadLocal), whose values never leave
 /// their thread; or `Arc` for `Rc`; or wrap the pointer in a type for which `unsafe impl Send` holds.
 ///
@@ -32,10 +32,10 @@ use core::panic::{RefUnwindSafe, UnwindSafe};
 ///
 /// With the object, at once, by the thread that drops it; or when they are taken out ([`clear`](Self::clear), [`drain`](Self::drain),
 /// [`remove`](Self::remove)). Not when a thread exits: destructors that run then and use the object find the thread's value still there, or,
-/// once it was left to others, take over one like a new thread. Values of a `static` are not destroyed when the process exits.
+/// once it was left to others, a new one, or one that they inherit. Values of a `static` are not destroyed when the process exits.
 ///
 /// On Windows each fiber has a value of its own, which it leaves behind when it is deleted. There std's thread-local values may be
-/// destroyed after this crate's: a value that their destructors take over or make stays with the thread that has ended, and is not
+/// destroyed after this crate's: a value that their destructors make or inherit stays with the thread that has ended, and is not
 /// used again until it is taken out or the object is dropped.
 ///
 /// # Examples
@@ -119,7 +119,7 @@ impl<T: Send> PerThread<T, NoInit> {
 }
 
 impl<T: Send, F> PerThread<T, F> {
-    /// Calls `f` with this thread's value if it has one. It never makes one, and takes over none.
+    /// Calls `f` with this thread's value if it has one. It never makes one.
     ///
     /// ```
     /// use os_thread_local::PerThread;
@@ -134,8 +134,7 @@ impl<T: Send, F> PerThread<T, F> {
         self.slot.with_existing(f)
     }
 
-    /// Calls `f` with this thread's value. If it has none, it takes over one that a thread left behind, or makes one with `init`
-    /// instead of the object's initializer.
+    /// Calls `f` with this thread's value. If it has none, `init` makes one, instead of the object's initializer.
     ///
     /// # Panics
     ///
@@ -158,8 +157,7 @@ impl<T: Send, F> PerThread<T, F> {
         }
     }
 
-    /// Calls `f` with this thread's value. If it has none, it takes over one that a thread left behind, or makes one with `init`
-    /// instead of the object's initializer.
+    /// Calls `f` with this thread's value. If it has none, `init` makes one, instead of the object's initializer.
     ///
     /// # Errors
     ///
@@ -184,8 +182,7 @@ impl<T: Send, F> PerThread<T, F> {
         self.slot.with(init, f)
     }
 
-    /// Calls `f` with this thread's value. If it has none, it takes over one that a thread left behind, or makes one with `init`,
-    /// which may fail.
+    /// Calls `f` with this thread's value. If it has none, `init` makes one, which may fail.
     ///
     /// # Errors
     ///
@@ -225,7 +222,7 @@ impl<T: Send, F> PerThread<T, F> {
         }
     }
 
-    /// Takes this thread's value out, if it has one. Its next access takes over or makes another.
+    /// Takes this thread's value out, if it has one. Its next access makes another.
     ///
     /// ```
     /// use os_thread_local::PerThread;
@@ -261,7 +258,7 @@ impl<T: Send, F> PerThread<T, F> {
         self.slot.prepare()
     }
 
-    /// The number of values: at most as many as there were threads with one at the same time.
+    /// The number of values: at most as many as threads were alive at once.
     ///
     /// It counts them one by one, without a lock. Values that other threads make meanwhile may be missed.
     ///
@@ -293,7 +290,7 @@ impl<T: Send, F> PerThread<T, F> {
 
     /// Iterates over all values, newest first, while other threads go on using theirs.
     ///
-    /// Values that are made meanwhile may be missed; none is visited twice. No lock is held, and nobody waits for the iterator.
+    /// Values that are made meanwhile may be missed; none is visited twice. No lock is held, and no thread waits for the iterator.
     ///
     /// ```
     /// use os_thread_local::PerThread;
@@ -422,7 +419,7 @@ impl<T: Send, F: Fn() -> T> PerThread<T, F> {
         PerThread { slot: ObjectSlot::new(), init }
     }
 
-    /// Calls `f` with this thread's value. If it has none, it takes over one that a thread left behind, or makes one.
+    /// Calls `f` with this thread's value. If it has none, the initializer makes one.
     ///
     /// # Returning references
     ///
@@ -472,7 +469,7 @@ impl<T: Send, F: Fn() -> T> PerThread<T, F> {
         }
     }
 
-    /// Calls `f` with this thread's value. If it has none, it takes over one that a thread left behind, or makes one.
+    /// Calls `f` with this thread's value. If it has none, the initializer makes one.
     ///
     /// # Errors
     ///
@@ -498,7 +495,7 @@ impl<T: Send, F: Fn() -> T> PerThread<T, F> {
         self.slot.with(&self.init, f)
     }
 
-    /// Calls `f` with this thread's value, exclusively; it is taken over or made if there is none.
+    /// Calls `f` with this thread's value, exclusively; it is made if there is none.
     ///
     /// # Panics
     ///
@@ -520,7 +517,7 @@ impl<T: Send, F: Fn() -> T> PerThread<T, F> {
         }
     }
 
-    /// Calls `f` with this thread's value, exclusively; it is taken over or made if there is none.
+    /// Calls `f` with this thread's value, exclusively; it is made if there is none.
     ///
     /// # Errors
     ///
@@ -541,7 +538,7 @@ impl<T: Send, F: Fn() -> T> PerThread<T, F> {
         self.get_mut().map(f)
     }
 
-    /// This thread's value, exclusively; taken over or made if it has none.
+    /// This thread's value, exclusively; made if it has none.
     ///
     /// Unlike [`with_mut`](Self::with_mut) it gives the reference out: the value is the object's, and stays when the thread exits.
     ///

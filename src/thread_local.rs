@@ -81,11 +81,13 @@ use core::fmt;
 /// On Windows each fiber has a value of its own, destroyed with the fiber. Threads end one at a time there, under the
 /// loader's lock: a `Drop` must not wait for another thread to start or to end, as with std.
 ///
-/// # What it may cost
+/// # Memory use
 ///
-/// An object that was used keeps 16 bytes of memory in a table until it is dropped; each value is one allocation with 48
-/// bytes for the crate. Each thread has a table as long as the largest number of objects that were in use at a time. The
-/// tables of four ended threads, if they are not longer than 1,024 entries of one word, are kept for threads to come.
+/// On 64-bit targets a thread's first use takes 768 bytes, which hold four word-sized values. A value of up to 128 bytes takes 40 bytes more
+/// than its size, in multiples of 16, from memory that the thread keeps for the next ones, at most 128 KiB, until it ends; a larger value is
+/// an allocation of its own. Each thread has a table of one word for each slot number beyond 32, as long as the largest number of objects
+/// that were in use at a time. Four records of ended threads, with tables of up to 1,024 entries, are kept for threads to come; and those
+/// that hold values of [`PerThread`](crate::PerThread) objects.
 #[doc(alias("thread_specific_ptr", "FlsAlloc", "TlsAlloc", "pthread_key_create", "LocalKey"))]
 pub struct ThreadLocal<T: 'static, F = fn() -> T> {
     slot: Slot<T>,

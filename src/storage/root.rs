@@ -10,11 +10,12 @@ use crate::AccessError;
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicIsize, AtomicUsize, Ordering::*};
 
+/// Two words, which travel in registers: through memory, copies of an `Option` in it cost a stall in every first use.
 #[derive(Clone, Copy)]
 pub(crate) struct Root {
     pub(crate) key: Key,
-    /// Where the slot is, from the thread pointer, if that is known (`sys::direct`).
-    offset: Option<isize>,
+    /// Where the slot is, from the thread pointer, if that is known (`sys::direct`); otherwise `NO_OFFSET`.
+    offset: isize,
 }
 
 /// 0, then the id of the process whose thread publishes the root, then `READY`. Release when `READY` is stored, acquire when it is
@@ -32,11 +33,7 @@ pub(crate) fn get() -> Option<Root> {
     if STATE.load(Acquire) != READY {
         return None;
     }
-    let offset = match OFFSET.load(Relaxed) {
-        NO_OFFSET => None,
-        offset => Some(offset),
-    };
-    Some(Root { key: System::from_bits(KEY.load(Relaxed)), offset })
+    Some(Root { key: System::from_bits(KEY.load(Relaxed)), offset: OFFSET.load(Relaxed) })
 }
 
 /// The root, created by the first call. Threads may race here: the first to publish its key wins, the others delete theirs. So
@@ -88,7 +85,7 @@ fn publish(root: Root) {
         };
         if turn {
             KEY.store(System::to_bits(root.key), Relaxed);
-            OFFSET.store(root.offset.unwrap_or(NO_OFFSET), Relaxed);
+            OFFSET.store(root.offset, Relaxed);
             STATE.store(READY, Release);
             return;
         }
@@ -100,32 +97,32 @@ fn create(destructor: Destructor, keys: u32) -> Option<Root> {
     let key = System::create_root(destructor)?;
     let root = match direct::find(key) {
         // One that an object can hold.
-        Ok(offset) if offset == extended(offset as usize) => Root { key, offset: Some(offset) },
+        Ok(offset) if offset == extended(offset as usize) => Root { key, offset },
         // Not deleted before the next is created, or that would be the same.
         Err(direct::Refusal::UsedBefore) if keys > 1 => match create(destructor, keys - 1) {
             Some(other) => {
-                let (used, spare) = match other.offset {
-                    Some(_) => (other, key),
-                    None => (Root { key, offset: None }, other.key),
+                let (used, spare) = match other.is_direct() {
+                    true => (other, key),
+                    false => (Root { key, offset: NO_OFFSET }, other.key),
                 };
                 // SAFETY: no other thread has seen this key, and its value is null.
                 unsafe { System::discard_root(spare) };
                 used
             }
-            None => Root { key, offset: None },
+            None => Root { key, offset: NO_OFFSET },
         },
-        _ => Root { key, offset: None },
+        _ => Root { key, offset: NO_OFFSET },
     };
     Some(root)
 }
 
 impl Root {
     pub(crate) fn locator(&self) -> Locator {
-        match self.offset {
+        match self.is_direct() {
             // `read` extends the sign.
-            Some(offset) => Locator::Read(offset as usize & LOWER),
-            None if direct::POSSIBLE => Locator::ReadIndirect(System::to_bits(self.key)),
-            None => Locator::Read(System::to_bits(self.key)),
+            true => Locator::Read(self.offset as usize & LOWER),
+            false if direct::POSSIBLE => Locator::ReadIndirect(System::to_bits(self.key)),
+            false => Locator::Read(System::to_bits(self.key)),
         }
     }
 
@@ -150,13 +147,12 @@ impl Root {
     /// Whether a direct read gives what stands in the slot.
     #[inline]
     pub(crate) fn reads_right(&self) -> bool {
-        match self.offset {
-            // SAFETY: the offset was found for this key.
-            Some(offset) if direct::POSSIBLE => unsafe {
-                direct::read(offset) == System::get(self.key)
-            },
-            _ => true,
-        }
+        // SAFETY: the offset was found for this key, which is live.
+        !self.is_direct() || unsafe { direct::read(self.offset) == System::get(self.key) }
+    }
+
+    fn is_direct(&self) -> bool {
+        direct::POSSIBLE && self.offset != NO_OFFSET
     }
 }
 
@@ -176,7 +172,7 @@ impl Root {
 /// ```
 #[must_use]
 pub fn is_direct_read() -> bool {
-    get().map_or(false, |root| root.offset.is_some())
+    get().map_or(false, |root| root.is_direct())
 }
 
 /// The lower half of a word as a signed number.

@@ -102,29 +102,30 @@
 //!   interrupted, which may be in the middle of using its values: `get` and `set` tell by the context that they are in a handler
 //!   and use a pointer that belongs to it (one for each priority that can interrupt another, on each core), or `get` gives null and
 //!   `set` refuses. A value that exists already is read without a lock. Everything else (the first use of an object, `remove`,
-//!   dropping an object) takes the crate's lock, which a handler may do only with the feature `critical-section`: otherwise it may
+//!   dropping an object) may take a lock of the crate, which a handler may do only with the feature `critical-section`: otherwise it may
 //!   wait for the very task that it interrupted. It also allocates, so the global allocator must work in handlers.
 //! - **A scheduler**, while it switches tasks, and code that runs between two tasks: nothing.
 //!
-//! # The lock
+//! # The locks
 //!
-//! The crate has one lock. No user code and no allocation runs under it, and it is held for some dozen instructions; longer when an
-//! object is dropped (for each task that has a value of it), when a task ends (for up to 64 values at a time), and when the
-//! number of objects doubles (a table is copied). A task that finds it taken calls [`Backend::relax`] in a loop. If tasks can
-//! be pre-empted, `relax` must let the holder run: under strict priorities a plain yield does not let a task of lower priority run,
+//! The crate has a lock for the records of all tasks (on hosted targets, one for each of 63 groups of them), one for the free slot numbers,
+//! and one for the records of ended tasks. No task holds two of them. No user code and no allocation runs under a lock, and it is held for some
+//! dozen instructions; longer when an object is dropped that other tasks have used (for each task there is), and when a task
+//! ends (for up to 64 values, or 1,024 table entries, at a time). A task that finds one taken calls [`Backend::relax`] in a loop. If tasks
+//! can be pre-empted, `relax` must let the holder run: under strict priorities a plain yield does not let a task of lower priority run,
 //! sleeping for a tick does.
 //!
-//! With the feature `critical-section` and this backend, every hold of the lock is inside a critical section of the
+//! With the feature `critical-section` and this backend, every hold of a lock is inside a critical section of the
 //! [critical-section](https://docs.rs/critical-section) crate, for which the program installs an implementation, too. On
-//! one core the lock is then never found taken, `relax` is never called, and handlers can use the crate. On several cores it
-//! is waited for outside the critical section.
+//! one core a lock is then never found taken, `relax` is never called, and handlers can use the crate. On several cores the wait is
+//! outside the critical section.
 //!
 //! # What the operating system would have done
 //!
 //! - **The end of the program**: nothing happens by itself. Call [`task_exit`] on the main task for its values to be destroyed.
 //! - **A task that is killed**, or that ends without [`task_exit`]: its values stay where they are. That is safe, and it is a
 //!   leak: what they hold is not freed, and a value of a dropped object waits for it forever. A task must not be
-//!   killed inside the crate, where it may hold the lock.
+//!   killed inside the crate, where it may hold a lock.
 //! - **fork**: is not handled. Fork when no other thread is inside the crate.
 //! - **Unloading**: code of the crate runs when [`task_exit`] is called, and then only.
 //! - **Keys**: there is one pointer, and the first to ask gets it, for good. With the feature `alloc` that is the first
@@ -169,7 +170,7 @@ pub unsafe trait Backend {
     /// Only for this crate: the pointer is the task's whole state in it.
     unsafe fn set(value: *mut c_void) -> bool;
 
-    /// Called by a task in a loop while another one holds the lock: lets that one run.
+    /// Called by a task in a loop while another one holds a lock: lets that one run.
     ///
     /// As it stands it only tells the processor that this is a loop, which is enough if the holder runs on another core.
     fn relax() {
