@@ -11,6 +11,12 @@ pub fn thread_time() -> f64 {
     read(libc::CLOCK_THREAD_CPUTIME_ID)
 }
 
+/// How long the calling thread has been ready to run without running, in nanoseconds. 0 where the system does not say.
+pub fn run_queue_delay() -> u64 {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    text.split_whitespace().nth(1).and_then(|field| field.parse().ok()).unwrap_or(0)
+}
+
 fn read(clock: libc::clockid_t) -> f64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the pointer is to a `timespec`.

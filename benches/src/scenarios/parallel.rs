@@ -1,7 +1,7 @@
 //! The cold paths while other threads take them too.
 
 use super::{many, BOTH, CONTENDED};
-use crate::clock::process_time;
+use crate::clock::{process_time, run_queue_delay};
 use crate::peers::*;
 use crate::rounds::Scenario;
 use std::hint::black_box;
@@ -23,39 +23,55 @@ pub fn scenarios() -> Vec<Scenario> {
     all
 }
 
-/// What threads did that ran beside each other.
+/// What threads did that ran beside each other. Times are in nanoseconds.
 pub struct Together {
     /// How often they ran what they were to run, all together.
     pub runs: u64,
-    /// Wall time, in nanoseconds.
-    pub elapsed: f64,
-    /// Processor time of all, in nanoseconds.
+    /// Processor time of all.
     pub used: f64,
+    /// Wall time.
+    elapsed: f64,
+    /// How long they waited for a processor, all together. Not how long they slept.
+    delayed: f64,
 }
 
 impl Together {
     /// Wall time per run: with two processors and no contention, half of what one thread takes alone.
+    ///
+    /// Without what other programs took: where threads that were ready to run had less of the processors than they could
+    /// use, this is the time that the same work would have taken on all of them.
     fn wall_time_each(&self) -> f64 {
-        self.elapsed / self.runs as f64
+        self.elapsed * self.share() / self.runs as f64
     }
 
-    fn processors(&self) -> f64 {
-        self.used / self.elapsed
+    /// The part of the processors that they had, of those that they could use: one, if no other program ran.
+    fn share(&self) -> f64 {
+        let processors = processors() as f64;
+        let (used, ready) = (self.used / self.elapsed, (self.used + self.delayed) / self.elapsed);
+        (used / ready.min(processors)).min(1.0)
     }
 }
 
-/// Runs `turn` until the threads had the processors that they could use, but only so often, because a peer's threads
-/// may sleep, too; then the best turn counts. Where other programs run, threads do not run beside each other.
+fn processors() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Whether each of so many threads has a processor, if no other program runs.
+fn fit(threads: usize) -> bool {
+    threads <= processors()
+}
+
+/// Runs `turn` until its threads had the processors to themselves, but only so often; then the best turn counts. Where
+/// other programs run, threads do not run beside each other all of the time, and contend less.
 pub fn undisturbed(threads: usize, mut turn: impl FnMut() -> Together) -> Together {
-    const TURNS: usize = 4;
-    let processors = thread::available_parallelism().map_or(1, usize::from).min(threads) as f64;
+    let turns = if fit(threads) { 16 } else { 4 };
     let mut best = turn();
-    for _ in 1..TURNS {
-        if best.processors() >= 0.95 * processors {
+    for _ in 1..turns {
+        if best.share() >= 0.95 {
             break;
         }
         let again = turn();
-        if again.processors() > best.processors() {
+        if again.share() > best.share() {
             best = again;
         }
     }
@@ -65,18 +81,21 @@ pub fn undisturbed(threads: usize, mut turn: impl FnMut() -> Together) -> Togeth
 /// Runs `body` again and again in so many threads at once, for a while.
 ///
 /// The threads have started, and have each run `body` once, before the time begins, and none ends before the time is
-/// over: all of them overlap, all of the time. The time is several time slices of the scheduler for each of them, so that
-/// holders of locks are preempted too.
+/// over: all of them overlap, all of the time. If there are more than processors, the time is several time slices of the
+/// scheduler for each of them, so that holders of locks are preempted too; else it is short enough to find the processors
+/// idle now and then.
 pub fn together(threads: usize, body: impl Fn() + Sync) -> Together {
     /// Runs between two looks at `stop`.
     const BATCH: u64 = 32;
-    let duration = Duration::from_millis(20.max(threads as u64));
+    let milliseconds = if fit(threads) { 4 } else { 20.max(threads as u64) };
     let (start, arrived) = (Barrier::new(threads + 1), AtomicUsize::new(0));
-    let (stop, runs) = (AtomicBool::new(false), AtomicU64::new(0));
+    let stop = AtomicBool::new(false);
+    let (runs, delayed) = (AtomicU64::new(0), AtomicU64::new(0));
     let (elapsed, used) = thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
                 body();
+                let delay = run_queue_delay();
                 arrived.fetch_add(1, Ordering::Relaxed);
                 start.wait();
                 let mut own = 0;
@@ -87,6 +106,7 @@ pub fn together(threads: usize, body: impl Fn() + Sync) -> Together {
                     own += BATCH;
                 }
                 runs.fetch_add(own, Ordering::Relaxed);
+                delayed.fetch_add(run_queue_delay() - delay, Ordering::Relaxed);
             });
         }
         // The last to come to the barrier is this thread: else the others run before it has read the clock.
@@ -95,12 +115,12 @@ pub fn together(threads: usize, body: impl Fn() + Sync) -> Together {
         }
         let (begin, used) = (Instant::now(), process_time());
         start.wait();
-        thread::sleep(duration);
+        thread::sleep(Duration::from_millis(milliseconds));
         let (elapsed, used) = (begin.elapsed(), process_time() - used);
         stop.store(true, Ordering::Relaxed);
         (elapsed.as_nanos() as f64, used)
     });
-    Together { runs: runs.into_inner(), elapsed, used }
+    Together { runs: runs.into_inner(), used, elapsed, delayed: delayed.into_inner() as f64 }
 }
 
 /// A row of objects' lives in so many threads.
