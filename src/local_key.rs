@@ -3,7 +3,7 @@ use core::cell::{Cell, RefCell};
 use core::fmt;
 use core::ops::Deref;
 
-/// What [`thread_local!`](crate::thread_local) declares: a constant that leads to a [`ThreadLocal`] in a static of its own.
+/// What [`thread_local!`](macro@crate::thread_local) declares: a constant that leads to a [`ThreadLocal`] in a static of its own.
 ///
 /// It is `std::thread::LocalKey` in all but name: it has its stable methods, with the same type parameters in the same order, and it is a
 /// constant, so that a declaration may stand in an `impl` or a `trait` block and initialize a field of another constant. It is
