@@ -17,8 +17,8 @@ const FIRST_USE: isize = 832;
 /// takes for it.
 const VALUE: isize = 80;
 
-/// An object that has been used, beside its values: until it is dropped.
-const OBJECT: isize = 32;
+/// An object that has been prepared, beside its values; with what the table of the thread that prepared it takes.
+const OBJECT: isize = 48;
 
 /// What a thread that does nothing keeps of a value of a word that has no destructor, when another thread has dropped the object; with
 /// what the thread's table takes.
