@@ -422,6 +422,8 @@ impl<T: 'static, F: Fn() -> T> ThreadLocal<T, F> {
     ///
     /// The reference does not leave the closure: the object may outlive the thread, but the value does not.
     ///
+    /// If `f` exits the process, this thread's other values are destroyed, and this one is not, because `f` may be in the middle of changing it.
+    ///
     /// # Panics
     ///
     /// As for [`with`](Self::with).
