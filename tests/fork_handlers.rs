@@ -3,7 +3,7 @@
 //! parent nor in a child. In the child every object can be used, old and new, by the thread that forked and by new threads.
 //!
 //! Each case is a process of its own, killed when it makes no progress. The forks of one run are few;
-//! `OS_THREAD_LOCAL_FORKS` says how many each case does (`ci/processes`: 10,000). With `OS_THREAD_LOCAL_FORK_THREADS=0` the children
+//! `OS_THREAD_LOCAL_FORKS` says how many each case does (`ci/processes`: 500; `ci/processes --full`: 10,000). With `OS_THREAD_LOCAL_FORK_THREADS=0` the children
 //! start no threads: some emulators cannot do that.
 
 // Without the harness, whose threads have locks of their own that a child would inherit.
@@ -16,7 +16,8 @@ mod children;
 
 #[cfg(all(unix, not(miri)))]
 fn main() {
-    let forks = children::times("OS_THREAD_LOCAL_FORKS", 300);
+    let emulated = cfg!(not(any(target_arch = "x86_64", target_arch = "x86")));
+    let forks = children::times("OS_THREAD_LOCAL_FORKS", if emulated { 10 } else { 60 });
     match children::case() {
         Some(case) => unix::run(&case, forks),
         None if forks > 0 => unix::watch_all(forks),
