@@ -41,6 +41,8 @@ pub const FLOORS: &[Floor] = &[
     floor("first-use/1", OURS, 1.50, STD),
     floor("first-use/10", OURS, 1.10, ANCESTOR),
     floor("first-use/1000", OURS, 0.75, ANCESTOR),
+    // Objects of which no ended thread has left values: those that only another thread has used, and those that none has.
+    floor("first-use/1000", OURS, 0.55, THREAD_LOCAL),
     floor("first-use/fresh/1000", OURS, 0.55, THREAD_LOCAL),
     floor("end/plain/1000", OURS, 0.15, ANCESTOR),
     floor("end/1000", OURS, 0.50, ANCESTOR),

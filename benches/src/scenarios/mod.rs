@@ -33,15 +33,16 @@ use crate::rounds::Scenario;
 // Why others are faster, where they are.
 const CALL: &str = "`pthread_getspecific` alone takes longer than the crate's access, which begins at the compiler's \
     thread-local storage; `direct-read` leaves the call out";
-const FIRST: &str = "a value is entered in its object's list and in its thread's, so that both can destroy it, and the \
-    thread's first one makes the thread's record; 0.1.3 enters nothing and leaks, `thread_local` destroys nothing at a thread's end";
-const END: &str = "each value is taken out of both lists in a lock acquisition of its own, for a destructor may use any other \
-    value; `thread_local` destroys nothing here";
+const FIRST: &str = "the thread's first use makes its record, and the first value with a destructor registers the thread in the C library's \
+    exit list; each value is entered in a mask, through which the object's dropper finds it, with an atomic operation the first time. 0.1.3 enters \
+    nothing and leaks, `thread_local` destroys nothing at a thread's end";
+const END: &str = "values with a destructor are claimed, 64 for each lock acquisition, and destroyed one by one; `thread_local` destroys \
+    nothing here";
 const BOTH: &str = "first uses and the end of the thread, as above";
-const CREATE: &str = "an object's number is assigned and released, and its value is entered and taken out, under a lock";
+const CREATE: &str = "the object's number is assigned by an atomic operation";
 const CONTENDED: &str =
-    "a thread that is preempted while it holds the lock stops all others for as long";
-const OWNED: &str = "a value is entered in its object's list under a lock";
+    "a thread that is preempted while it holds the lock of its stripe stops the droppers that visit it for as long";
+const OWNED: &str = "a value is entered in its object's list by an atomic operation, and the thread's record is pooled at its end";
 
 /// All scenarios, in the order of the tables.
 pub fn all() -> Vec<Scenario> {
