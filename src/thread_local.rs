@@ -83,7 +83,7 @@ use core::fmt;
 ///
 /// # Memory use
 ///
-/// On 64-bit targets a thread's first use takes 768 bytes, which hold four word-sized values. A value of up to 128 bytes takes 40 bytes more
+/// On 64-bit targets a thread's first use takes 768 bytes, which hold five word-sized values. A value of up to 128 bytes takes 40 bytes more
 /// than its size, in multiples of 16, from memory that the thread keeps for the next ones, at most 128 KiB, until it ends; a larger value is
 /// an allocation of its own. Each thread has a table of one word for each slot number beyond 32, as long as the largest number of objects
 /// that were in use at a time. Four records of ended threads, with tables of up to 1,024 entries, are kept for threads to come; and those
