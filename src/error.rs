@@ -52,8 +52,8 @@ impl std::error::Error for AccessError {}
 
 /// Why `with_or_try` gave no value: its initializer failed, or the storage did.
 ///
-#[cfg_attr(feature = "alloc", doc = "```")]
-#[cfg_attr(not(feature = "alloc"), doc = "```ignore")]
+#[cfg_attr(feature = "std", doc = "```")]
+#[cfg_attr(not(feature = "std"), doc = "```ignore")]
 /// use os_thread_local::{InitError, NoInit, ThreadLocal};
 ///
 /// static NUMBER: ThreadLocal<u32, NoInit> = ThreadLocal::without_init();
