@@ -89,6 +89,7 @@ impl Key {
     /// # Ok::<(), os_thread_local::AccessError>(())
     /// ```
     #[inline]
+    #[must_use]
     pub fn get(&self) -> *mut c_void {
         // SAFETY: the key lives as long as `self`.
         unsafe { System::get(self.key) }
@@ -202,6 +203,7 @@ impl DestructorKey {
     /// # Ok::<(), os_thread_local::AccessError>(())
     /// ```
     #[inline]
+    #[must_use]
     pub fn get(&self) -> *mut c_void {
         self.key.get()
     }
@@ -264,6 +266,7 @@ impl StaticKey {
     /// static KEY: StaticKey = StaticKey::new();
     /// assert!(KEY.get().is_null());
     /// ```
+    #[must_use]
     pub const fn new() -> Self {
         Self::with(None)
     }
@@ -280,6 +283,7 @@ impl StaticKey {
     /// assert!(KEY.get().is_null());
     /// ```
     #[inline]
+    #[must_use]
     pub fn get(&self) -> *mut c_void {
         match self.key.load(Ordering::Acquire) {
             NOT_CREATED => ptr::null_mut(),
@@ -398,6 +402,7 @@ impl StaticDestructorKey {
     /// It is safe to create: the destructor is called with values that [`set`](Self::set) was given, and with no others.
     ///
     /// See [`StaticDestructorKey`] for an example.
+    #[must_use]
     pub const fn new(destructor: Destructor) -> Self {
         StaticDestructorKey { key: StaticKey::with(Some(destructor)) }
     }
@@ -412,6 +417,7 @@ impl StaticDestructorKey {
     /// assert!(KEY.get().is_null());
     /// ```
     #[inline]
+    #[must_use]
     pub fn get(&self) -> *mut c_void {
         self.key.get()
     }

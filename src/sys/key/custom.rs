@@ -77,7 +77,8 @@
 //! ```
 //!
 //! Whole programs are in the repository: `examples/firmware` (a Cortex-M3 without an operating system), `examples/green-threads`
-//! (tasks in user space that move between threads), `examples/c-kernel`.
+//! (tasks in user space that move between threads), `examples/c-kernel`, `ci/wasm-tests/examples/threads.rs` (WebAssembly workers on one
+//! memory, for which there is no other backend).
 //!
 //! # Selecting the backend
 //!
