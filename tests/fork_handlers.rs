@@ -167,13 +167,17 @@ mod unix {
         },
     ];
 
-    fn register(library: &Library) {
+    fn register(prepare: extern "C" fn(), parent: extern "C" fn(), child: extern "C" fn()) {
         // SAFETY: the functions may be called on any thread.
-        let error = unsafe { pthread_atfork(library.prepare, library.parent, library.child) };
-        assert_eq!(error, 0);
+        assert_eq!(unsafe { pthread_atfork(prepare, parent, child) }, 0);
     }
 
     extern "C" fn nothing() {}
+
+    extern "C" fn set_alarm() {
+        // SAFETY: no preconditions.
+        unsafe { alarm(CHILD_HANGS) };
+    }
 
     /// A fair lock: threads that take it all the time do not keep the one that forks waiting.
     static TICKETS: AtomicUsize = AtomicUsize::new(0);
@@ -342,13 +346,16 @@ mod unix {
         let library = LIBRARIES.iter().find(is_case).unwrap();
         let threads = children::times("OS_THREAD_LOCAL_FORK_THREADS", 1) > 0;
         let before = case.starts_with("before");
+        let register_theirs = || register(library.prepare, library.parent, library.child);
+        // The first to be called in a child: one that hangs in another handler is killed, too.
+        register(nothing, nothing, set_alarm);
         // A library's constructor would register them before `main`; nothing has used the crate before this either.
         if before {
-            register(library);
+            register_theirs();
         }
         OLD.with(|v| v.borrow_mut().push(2));
         if !before {
-            register(library);
+            register_theirs();
         }
         (library.start)();
 
@@ -388,8 +395,6 @@ mod unix {
         let pid = unsafe { fork() };
         assert!(pid >= 0);
         if pid == 0 {
-            // SAFETY: no preconditions.
-            unsafe { alarm(CHILD_HANGS) };
             let result = catch_unwind(AssertUnwindSafe(f));
             // Not std's: that takes a lock of std's, which another thread may have had when the process forked.
             // SAFETY: it returns to nobody.
