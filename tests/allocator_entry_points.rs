@@ -91,15 +91,15 @@ impl Drop for Dropped {
 }
 
 /// A new one for each call, until all are in use: the crate's tables grow because of the allocator.
-static MANY: [ThreadLocal<usize>; 300] = {
+static MANY: [ThreadLocal<usize>; 120] = {
     #[allow(clippy::declare_interior_mutable_const)] // it is meant to be copied
     const ONE: ThreadLocal<usize> = ThreadLocal::new(|| 1);
-    [ONE; 300]
+    [ONE; 120]
 };
-static MANY_PER_THREAD: [PerThread<usize>; 300] = {
+static MANY_PER_THREAD: [PerThread<usize>; 120] = {
     #[allow(clippy::declare_interior_mutable_const)] // it is meant to be copied
     const ONE: PerThread<usize> = PerThread::new(|| 1);
-    [ONE; 300]
+    [ONE; 120]
 };
 
 fn next<T>(of: &[T]) -> &T {
@@ -294,18 +294,19 @@ fn run(name: &str) {
         }
     }));
     ENTRY.store(index + 1, SeqCst);
-    (0..20).for_each(|_| work());
+    const THREADS: usize = 30;
+    (0..10).for_each(|_| work());
     // What this thread's allocations make in it is there.
     MANY.iter().for_each(|o| o.with(|_| ()));
     let before = live();
-    (0..50).for_each(|_| work());
+    (0..THREADS).for_each(|_| work());
     let grown = live() - before;
     ENTRY.store(0, SeqCst);
     let outcomes: Vec<_> = OUTCOMES.iter().map(|n| n.load(SeqCst)).collect();
-    println!("values and errors: {:?}; {} allocations are left of 50 threads", outcomes, grown);
+    println!("values and errors: {:?}; {} threads left {} allocations", outcomes, THREADS, grown);
     // A thread that left its record or its table behind would leave one at the least. (On Windows std frees its own thread-locals
     // after our callback, and what the allocator makes then stays: see the documentation of `ThreadLocal`.)
-    assert!(grown < 25 || cfg!(windows), "{} allocations are left", grown);
+    assert!(grown < THREADS as isize / 2 || cfg!(windows), "{} allocations are left", grown);
     assert!(outcomes[0] > 0);
     assert!(outcomes[1] > 0 || !ENTRY_POINTS[index].is_refused, "{:?}", outcomes);
     assert_eq!((outcomes[3], outcomes[4]), (0, 0));

@@ -238,13 +238,12 @@ fn objects_and_their_values() {
 
 /// In the long run an object leaves nothing.
 fn dropped_objects_leave_nothing() {
-    const TIMES: usize = 1_000;
-    let rounds: [(&str, fn()); 5] = [
-        ("one", || ThreadLocal::new(word).with(|_| ())),
-        ("one with a destructor", || ThreadLocal::new(drops).with(|_| ())),
-        ("one of 512 bytes", || ThreadLocal::new(large).with(|_| ())),
-        ("one PerThread", || PerThread::new(word).with(|_| ())),
-        ("100 of each kind", || {
+    let rounds: [(&str, usize, fn()); 5] = [
+        ("one", 1_000, || ThreadLocal::new(word).with(|_| ())),
+        ("one with a destructor", 1_000, || ThreadLocal::new(drops).with(|_| ())),
+        ("one of 512 bytes", 1_000, || ThreadLocal::new(large).with(|_| ())),
+        ("one PerThread", 1_000, || PerThread::new(word).with(|_| ())),
+        ("100 of each kind", 100, || {
             use_all(&objects(100, word));
             use_all(&objects(100, drops));
             use_all(&objects(100, large));
@@ -252,12 +251,12 @@ fn dropped_objects_leave_nothing() {
             per_thread.iter().for_each(|o| o.with(|_| ()));
         }),
     ];
-    for (what, round) in rounds {
+    for (what, times, round) in rounds {
         (0..10).for_each(|_| round());
         let before = live();
-        (0..TIMES).for_each(|_| round());
+        (0..times).for_each(|_| round());
         let left = live() - before;
-        check(&format!("objects used and dropped, {} times: {}", TIMES, what), left, 1, 0);
+        check(&format!("objects used and dropped, {} times: {}", times, what), left, 1, 0);
     }
 
     // Dropped by this thread, after another one has used them.
@@ -277,7 +276,7 @@ fn dropped_objects_leave_nothing() {
         };
         (0..10).for_each(|_| round());
         let before = live();
-        (0..TIMES / 10).for_each(|_| round());
+        (0..100).for_each(|_| round());
         let what = "objects dropped by another thread than the one that uses them, 20,000";
         check(what, live() - before, 1, NOTHING);
     });
