@@ -58,7 +58,8 @@ fn call() {
 struct EntryPoint {
     name: &'static str,
     call: fn(),
-    /// It was refused at the least when the process's first record was allocated: the allocator has called it in the middle of that.
+    /// It was refused at the least when the process's first record was allocated, or a thread's table: the allocator has called it in the
+    /// middle of that.
     is_refused: bool,
 }
 
@@ -122,6 +123,11 @@ fn unless_nested(f: impl FnOnce()) {
     }
 }
 
+const TABLE: &str = "ThreadLocal::try_with and prepare, in the thread's table";
+
+/// An object whose entry is not in the record itself: its first use in a thread makes the thread's table.
+static HIGH: ThreadLocal<usize> = ThreadLocal::new(|| 1);
+
 const ENTRY_POINTS: &[EntryPoint] = &[
     EntryPoint {
         name: "ThreadLocal::try_with",
@@ -134,6 +140,14 @@ const ENTRY_POINTS: &[EntryPoint] = &[
     EntryPoint {
         name: "ThreadLocal::try_with of many",
         call: || count(next(&MANY).try_with(|_| ())),
+        is_refused: true,
+    },
+    EntryPoint {
+        name: TABLE,
+        call: || {
+            count(HIGH.try_with(|_| ()));
+            count(HIGH.prepare());
+        },
         is_refused: true,
     },
     EntryPoint {
@@ -293,6 +307,10 @@ fn run(name: &str) {
             eprintln!("{}", info);
         }
     }));
+    if name == TABLE {
+        MANY.iter().for_each(|o| o.prepare().unwrap());
+        HIGH.prepare().unwrap();
+    }
     ENTRY.store(index + 1, SeqCst);
     const THREADS: usize = 30;
     (0..10).for_each(|_| work());
