@@ -30,14 +30,14 @@ unsafe impl GlobalAlloc for Calling {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         call();
         LIVE.fetch_add(1, SeqCst);
-        // SAFETY: as the caller promises.
+        // SAFETY: the conditions of `GlobalAlloc` are the same.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         call();
         LIVE.fetch_sub(1, SeqCst);
-        // SAFETY: as the caller promises.
+        // SAFETY: the conditions of `GlobalAlloc` are the same.
         unsafe { System.dealloc(pointer, layout) }
     }
 }

@@ -66,7 +66,7 @@ mod unix {
             unsafe { alarm(HANGS) };
             f();
             // Not std's: that takes a lock of std's, which another thread may have had when the process forked.
-            // SAFETY: it returns to nobody.
+            // SAFETY: it does not return.
             unsafe { exit(33) };
         }
         let mut status = 0;

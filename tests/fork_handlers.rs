@@ -397,7 +397,7 @@ mod unix {
         if pid == 0 {
             let result = catch_unwind(AssertUnwindSafe(f));
             // Not std's: that takes a lock of std's, which another thread may have had when the process forked.
-            // SAFETY: it returns to nobody.
+            // SAFETY: it does not return.
             unsafe { exit(if result.is_ok() { 33 } else { 34 }) };
         }
         let mut status = 0;
@@ -434,7 +434,7 @@ mod unix {
             use_objects();
         });
         if used.is_err() {
-            // SAFETY: it returns to nobody.
+            // SAFETY: it does not return.
             unsafe { exit(35) };
         }
         ptr::null_mut()

@@ -1,6 +1,6 @@
 //! What the crate takes from the global allocator, against the limits that it states.
 
-// Without the harness, so that nobody else allocates.
+// Without the harness, so that no other thread allocates.
 
 use os_thread_local::{reclaim, PerThread, ThreadLocal};
 use std::alloc::{GlobalAlloc, Layout, System};

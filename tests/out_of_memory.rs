@@ -1,6 +1,6 @@
 //! Each allocation fails once: the call says so, leaves nothing behind, and works when it is called again.
 
-// Without the harness, so that nobody else allocates.
+// Without the harness, so that no other thread allocates.
 
 mod common;
 
@@ -45,13 +45,13 @@ unsafe impl GlobalAlloc for Failing {
             return std::ptr::null_mut();
         }
         LIVE.fetch_add(layout.size() as isize, SeqCst);
-        // SAFETY: as the caller promises.
+        // SAFETY: the conditions of `GlobalAlloc` are the same.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         LIVE.fetch_sub(layout.size() as isize, SeqCst);
-        // SAFETY: as the caller promises.
+        // SAFETY: the conditions of `GlobalAlloc` are the same.
         unsafe { System.dealloc(pointer, layout) }
     }
 }

@@ -1,7 +1,7 @@
 //! After a peak of many objects, dropped in whatever order, a thread that uses the one object that lives allocates little: numbers of
 //! dropped objects are used again, the lowest first, so that no thread's table must reach to where the peak was.
 
-// Without the harness, so that nobody else allocates.
+// Without the harness, so that no other thread allocates.
 
 mod common;
 

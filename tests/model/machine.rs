@@ -13,7 +13,7 @@
 //! - Its `PerThread` values stay, and are left to later threads.
 //!
 //! The one thing that is not certain is which thread inherits a value of a `PerThread`, if any: the crate's log says it, and the
-//! model checks that the value was free, that nobody else has it, and that there are never more values than there were threads at a time.
+//! model checks that the value was free, that no other thread has it, and that there are never more values than there were threads at a time.
 
 use os_thread_local::{reclaim, AccessError, PerThread, ThreadLocal};
 use std::cell::Cell;
@@ -277,7 +277,7 @@ impl World {
                     Some(object) => object,
                     None => return,
                 };
-                // Between operations nobody else has it.
+                // Between operations no other thread has it.
                 let mut object = Arc::try_unwrap(object).unwrap_or_else(|_| unreachable!());
                 // What is in it is destroyed when it has a new place and is shared again.
                 let mut destroyed: Vec<Box<dyn HasContent>> = Vec::new();

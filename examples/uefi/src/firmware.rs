@@ -31,7 +31,7 @@ extern "efiapi" fn efi_main(_: efi::Handle, system: *mut efi::SystemTable) -> ef
 
 /// Ends QEMU with the status `2 * code + 1`, by its device isa-debug-exit.
 fn exit(code: u8) -> ! {
-    // SAFETY: the port is that device's, or nobody's.
+    // SAFETY: the port is that device's, or no device's.
     unsafe { core::arch::asm!("out dx, al", in("dx") 0xf4_u16, in("al") code) };
     loop {
         core::hint::spin_loop();

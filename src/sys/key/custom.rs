@@ -258,7 +258,7 @@ pub unsafe fn task_exit() {
 /// As for `task_exit`.
 #[no_mangle]
 unsafe extern "C" fn os_thread_local_0_2_task_exit() {
-    // SAFETY: as the caller promises.
+    // SAFETY: the task is not inside an access, which is this function's condition, too.
     unsafe { task_exit() }
 }
 
