@@ -27,6 +27,7 @@ fn later_threads_inherit() {
     threads_one_after_another_share_one_value();
     a_thread_leaves_all_it_has();
     a_value_that_a_destructor_makes_is_inherited();
+    values_that_an_initializer_makes_end_with_their_thread();
     every_method_finds_what_a_thread_left();
     what_was_taken_out_is_not_inherited();
     // From here on more than one thread has been there at a time.
@@ -75,6 +76,28 @@ fn a_thread_leaves_all_it_has() {
     for object in objects {
         assert_eq!(object.into_iter().map(Cell::into_inner).collect::<Vec<_>>(), [6]);
     }
+}
+
+/// The first values of the thread are made inside the initializer of a value that later threads inherit.
+fn values_that_an_initializer_makes_end_with_their_thread() {
+    let plain = ThreadLocal::new(|| Cell::new(0));
+    let large = ThreadLocal::new(|| Cell::new([0; 100]));
+    let outer = PerThread::from_fn(|| {
+        plain.with(|v| v.set(v.get() + 1));
+        large.with(|v| v.set([v.get()[99] + 1; 100]));
+        Cell::new(0)
+    });
+    for n in 0..3 {
+        alone(|| {
+            assert_eq!(plain.with_existing(Cell::get), None);
+            outer.with(|v| assert_eq!(v.replace(v.get() + 1), n));
+            // In the first thread only the initializer has run.
+            let made = if n == 0 { 1 } else { 0 };
+            assert_eq!(plain.with(Cell::get), made);
+            assert_eq!(large.with(|v| v.get()[99]), made);
+        });
+    }
+    assert_eq!(outer.len(), 1);
 }
 
 /// What the destructors at a thread's end make is left to later threads like the rest.

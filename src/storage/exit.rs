@@ -87,7 +87,7 @@ pub(super) unsafe fn end(pointer: NonNull<Record>) {
     // SAFETY: the record is alive until it is freed below.
     let record = unsafe { pointer.as_ref() };
     let stripe = record.stripe();
-    if record.has_own_entries.get() {
+    if record.needs_emptying() {
         empty_record(record);
     }
     let holding = record.has_object_owned();

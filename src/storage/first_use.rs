@@ -271,13 +271,14 @@ fn try_get_or_init(
     // SAFETY: the object has the number.
     unsafe { numbers::mask(number) }.add(current.token());
     // Before the tag: a fiber may be deleted inside the initializer, and its record must not be pooled with the tag.
-    let had_own_entries = current.has_own_entries.replace(true);
+    current.begin_entry(vtable.owner);
     entry.set(State::Initializing);
     // The allocator may be a user of this crate: then the table may grow, and the entry is somewhere else.
     let block = match value::allocate(vtable, number, &current.arena) {
         Some(block) => block,
         None => {
             current.set(number, State::Vacant);
+            current.end_initializing(vtable.owner);
             return Err(AccessError::OutOfMemory);
         }
     };
@@ -288,10 +289,8 @@ fn try_get_or_init(
     mem::forget(guard);
     // SAFETY: the block has its value, and is in no list yet.
     unsafe { publish(current, block, vtable, values) };
-    if values.is_some() {
-        current.has_own_entries.set(had_own_entries);
-    }
     current.set(number, State::Value(block));
+    current.end_initializing(vtable.owner);
     Ok(block)
 }
 
@@ -307,6 +306,7 @@ impl Drop for InitGuard<'_> {
         // SAFETY: the block is alive; it is in no list, its entry leads to nothing, and it has no value.
         unsafe {
             self.current.set(self.block.as_ref().number.get(), State::Vacant);
+            self.current.end_initializing(self.block.as_ref().vtable.owner);
             value::free(self.block, Some(&self.current.arena));
         }
     }

@@ -128,8 +128,10 @@ pub(crate) struct Record {
     pub(crate) exit_list: Cell<ExitList>,
     /// Some entry may lead to a block outside of the arena.
     pub(crate) has_blocks_elsewhere: Cell<bool>,
-    /// Some entry may have to be emptied when the thread ends: it leads to a thread-owned value, or is a tag.
-    pub(crate) has_own_entries: Cell<bool>,
+    /// Some entry may lead to a thread-owned value, or be the tag that such a value leaves: it is emptied when the thread ends.
+    has_own_entries: Cell<bool>,
+    /// How many entries say INITIALIZING for an object-owned value. A fiber may be deleted inside an initializer, and leaves the tag.
+    initializing_object_owned: Cell<u32>,
     /// How many object-owned values the record has got, and how many other threads have taken out of it since: the latter under the
     /// stripe's lock. While it is pooled they only become equal.
     pub(crate) object_owned: Cell<u32>,
@@ -469,6 +471,7 @@ impl Record {
             exit_list: Cell::new(ExitList::NotRegistered),
             has_blocks_elsewhere: Cell::new(false),
             has_own_entries: Cell::new(false),
+            initializing_object_owned: Cell::new(0),
             object_owned: Cell::new(0),
             object_owned_taken: AtomicU32::new(0),
             reclaiming: Cell::new(false),
@@ -612,6 +615,30 @@ impl Record {
         self.object_owned.get() != self.object_owned_taken.load(Relaxed)
     }
 
+    /// Before an entry says INITIALIZING.
+    #[inline]
+    pub(crate) fn begin_entry(&self, owner: Owner) {
+        match owner {
+            Owner::Thread => self.has_own_entries.set(true),
+            Owner::Object => {
+                self.initializing_object_owned.set(self.initializing_object_owned.get() + 1)
+            }
+        }
+    }
+
+    /// After an entry has said INITIALIZING.
+    #[inline]
+    pub(crate) fn end_initializing(&self, owner: Owner) {
+        if owner == Owner::Object {
+            self.initializing_object_owned.set(self.initializing_object_owned.get() - 1);
+        }
+    }
+
+    /// Whether some entry may have to be emptied before another thread gets the record.
+    pub(crate) fn needs_emptying(&self) -> bool {
+        self.has_own_entries.get() || self.initializing_object_owned.get() > 0
+    }
+
     /// Whether dropped objects have left something to this thread.
     #[inline]
     pub(crate) fn has_orphans(&self) -> bool {
@@ -657,6 +684,7 @@ impl Record {
         self.exit_list.set(ExitList::NotRegistered);
         self.has_blocks_elsewhere.set(holding);
         self.has_own_entries.set(false);
+        self.initializing_object_owned.set(0);
         self.reclaiming.set(false);
         self.growing.set(false);
         // SAFETY: no block of the arena is in use.
