@@ -21,7 +21,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::marker::PhantomData;
 use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc::{channel, Receiver, Sender};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
@@ -170,7 +170,7 @@ static EXITING: Mutex<usize> = Mutex::new(usize::MAX);
 struct World {
     objects: Mutex<HashMap<usize, Arc<Object>>>,
     events: Mutex<Vec<Event>>,
-    births: AtomicU64,
+    births: AtomicUsize,
 }
 
 impl World {
@@ -189,7 +189,7 @@ impl World {
 
     fn content(self: &Arc<Self>, object: usize, plan: Plan) -> Content {
         self.act(plan.init);
-        let born = 1 + self.births.fetch_add(1, SeqCst);
+        let born = 1 + self.births.fetch_add(1, SeqCst) as u64;
         let event = if plan.destructor { Event::Born } else { Event::Made };
         self.log(event(object, born, current()));
         Content { object, born, uses: Cell::new(0), alive: ALIVE }
