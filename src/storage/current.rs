@@ -54,7 +54,13 @@ impl Current {
         unsafe {
             let vtable = block.as_ref().vtable;
             match vtable.owner {
-                Owner::Thread if vtable.needs_drop() => self.unlink(block),
+                Owner::Thread if vtable.needs_drop() => {
+                    self.unlink(block);
+                    if block.as_ref().state.get().is_borrowed() {
+                        // The process exits from inside `with_mut`, and the object was in another value. This one stays.
+                        return None;
+                    }
+                }
                 Owner::Thread => {}
                 Owner::Object => self.object_owned.set(self.object_owned.get().wrapping_sub(1)),
             }
@@ -95,18 +101,23 @@ pub(super) fn reclaim_orphans(current: Current) {
 }
 
 pub(super) fn next_orphan(record: &Record) -> Option<OwnedBlock<'_>> {
-    if !record.has_orphans() {
-        return None;
-    }
-    let block = match record.pop_orphan() {
-        Some(block) => block,
-        None => {
-            shared::stripe(record.stripe()).own(record).empty_inbox();
-            record.pop_orphan()?
+    while record.has_orphans() {
+        let block = match record.pop_orphan() {
+            Some(block) => block,
+            None => {
+                shared::stripe(record.stripe()).own(record).empty_inbox();
+                continue;
+            }
+        };
+        // SAFETY: an orphan is in no entry and in no list, and its record's thread is the one that may destroy it.
+        unsafe {
+            // A borrowed one stays: see `take`.
+            if !block.as_ref().state.get().is_borrowed() {
+                return Some(OwnedBlock::new(block, Some(&record.arena)));
+            }
         }
-    };
-    // SAFETY: an orphan is in no entry and in no list, and its record's thread is the one that may destroy it.
-    Some(unsafe { OwnedBlock::new(block, Some(&record.arena)) })
+    }
+    None
 }
 
 /// Destroys the values that dropped objects left on this thread.

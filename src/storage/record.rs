@@ -293,24 +293,24 @@ impl Locked<'_> {
                 None => return,
             };
             next = header.older.get();
-            match header.state.get() {
-                BlockState::Reachable => {
-                    match record.entry(header.number.get()) {
-                        Some(entry) if entry.content() == NonNull::from(header).as_ptr() => {
-                            entry.set(State::Destroyed)
-                        }
-                        // In a forked child: a thread that the child does not have emptied the entry, and got no further.
-                        _ => header.number.set(NO_NUMBER),
-                    }
-                    header.state.set(BlockState::Claimed);
-                    record.claimed.set(record.claimed.get() + 1);
+            let state = header.state.get();
+            if state == BlockState::Claimed {
+                return;
+            }
+            match record.entry(header.number.get()) {
+                Some(entry) if entry.content() == NonNull::from(header).as_ptr() => {
+                    entry.set(State::Destroyed)
                 }
+                // In a forked child: a thread that the child does not have emptied the entry, and got no further.
+                _ => header.number.set(NO_NUMBER),
+            }
+            if state.is_borrowed() {
                 // The process exits from inside `with_mut`.
                 // SAFETY: the block is in the list, which is this thread's.
-                BlockState::Borrowed | BlockState::ClaimedAndBorrowed => unsafe {
-                    record.unlink(NonNull::from(header))
-                },
-                BlockState::Claimed => return,
+                unsafe { record.unlink(NonNull::from(header)) }
+            } else {
+                header.state.set(BlockState::Claimed);
+                record.claimed.set(record.claimed.get() + 1);
             }
         }
     }

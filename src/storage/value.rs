@@ -90,6 +90,10 @@ impl BlockState {
     pub(crate) fn is_claimed(self) -> bool {
         matches!(self, BlockState::Claimed | BlockState::ClaimedAndBorrowed)
     }
+
+    pub(crate) fn is_borrowed(self) -> bool {
+        matches!(self, BlockState::Borrowed | BlockState::ClaimedAndBorrowed)
+    }
 }
 
 const _: () = assert!(mem::size_of::<Block>() <= arena::HEADER);
