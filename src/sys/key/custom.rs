@@ -76,8 +76,8 @@
 //! void os_thread_local_0_2_task_exit(void);
 //! ```
 //!
-//! Whole programs are in the repository: `examples/firmware` (a Cortex-M3 without an operating system), `examples/green-threads`
-//! (tasks in user space that move between threads), `examples/c-kernel`, `ci/wasm-tests/examples/threads.rs` (WebAssembly workers on one
+//! Whole programs are in the repository: `programs/firmware` (a Cortex-M3 without an operating system), `programs/green-threads`
+//! (tasks in user space that move between threads), `programs/c-kernel`, `programs/wasm/examples/threads.rs` (WebAssembly workers on one
 //! memory, for which there is no other backend).
 //!
 //! # Selecting the backend

@@ -78,5 +78,5 @@ impl Keys for System {
 }
 
 #[cfg(feature = "ffi-check")] // compares every binding above with windows-sys's: see ci/check-types
-#[path = "../../../ci/ffi-check/src/fls.rs"]
+#[path = "../../../dev/ffi-check/src/fls.rs"]
 mod ffi_check;

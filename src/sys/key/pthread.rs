@@ -141,5 +141,5 @@ impl Keys for System {
 }
 
 #[cfg(feature = "ffi-check")] // compares every binding above with the libc crate's: see ci/check-types
-#[path = "../../../ci/ffi-check/src/pthread.rs"]
+#[path = "../../../dev/ffi-check/src/pthread.rs"]
 mod ffi_check;

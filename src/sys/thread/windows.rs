@@ -61,5 +61,5 @@ impl Threads for System {
 }
 
 #[cfg(feature = "ffi-check")] // compares every binding above with windows-sys's: see ci/check-types
-#[path = "../../../ci/ffi-check/src/windows.rs"]
+#[path = "../../../dev/ffi-check/src/windows.rs"]
 mod ffi_check;

@@ -119,5 +119,5 @@ impl Threads for System {
 }
 
 #[cfg(feature = "ffi-check")] // compares every binding above with the libc crate's: see ci/check-types
-#[path = "../../../../ci/ffi-check/src/posix.rs"]
+#[path = "../../../../dev/ffi-check/src/posix.rs"]
 mod ffi_check;
