@@ -1,4 +1,26 @@
-#![cfg_attr(any(not(doctest), feature = "alloc"), doc = include_str!("../README.md"))]
+// Parts of the tests and the documentation were copied, through os-thread-local 0.1.3, from the Rust code base. They are Copyright The
+// Rust Project Developers, licensed under the MIT or Apache-2.0 licence like the rest of this crate: see LICENSE-MIT and LICENSE-APACHE.
+
+// The README's links lead to docs.rs, for readers elsewhere. Here the pages are at hand, and the first definition of a link holds.
+#![cfg_attr(
+    feature = "alloc",
+    doc = "[guide]: crate::guide\n[guarantees]: crate::guide::guarantees"
+)]
+#![cfg_attr(
+    feature = "alloc",
+    doc = "[benchmarks]: crate::guide::benchmarks\n[custom]: crate::custom"
+)]
+#![cfg_attr(
+    feature = "alloc",
+    doc = "[no_std]: crate::guide::no_std\n[platforms]: crate::guide::platforms"
+)]
+#![cfg_attr(
+    feature = "alloc",
+    doc = "[stability]: crate::guide::stability\n[vendoring]: crate::guide::vendoring\n"
+)]
+// Not read by a build: whoever copies `src` alone has all that the compiler needs.
+#![cfg_attr(any(doc, all(doctest, feature = "alloc")), doc = include_str!("../README.md"))]
+#![cfg_attr(not(any(doc, doctest)), doc = "See README.md.")]
 #![no_std]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -9,6 +31,7 @@ extern crate std;
 
 // A module imports from lower lines only; `ci/layers` reads this list and checks it.
 //
+// - `guide`: pages of `docs`, in the documentation alone
 // - `local_key`, `macros`: what `thread_local!` declares
 // - `cells`: methods of both types
 // - `per_thread`
@@ -30,9 +53,9 @@ mod cells;
 mod compile_fail;
 #[cfg(all(doctest, feature = "alloc"))]
 mod compile_fail_per_thread;
-#[doc = include_str!("../docs/GUIDE.md")]
-#[cfg(all(any(doc, doctest), feature = "std"))]
-pub mod guide {}
+#[cfg(any(all(doc, feature = "alloc"), all(doctest, feature = "std")))]
+#[cfg_attr(docsrs, doc(cfg(feature = "alloc")))]
+pub mod guide;
 #[cfg(feature = "alloc")]
 mod local_key;
 #[cfg(feature = "alloc")]
@@ -51,6 +74,7 @@ pub use crate::local_key::LocalKey;
 #[doc(hidden)]
 pub use crate::lock::count::of_this_thread as shared_operations;
 #[cfg(feature = "alloc")]
+#[doc(inline)]
 pub use crate::per_thread::PerThread;
 #[cfg(feature = "alloc")]
 pub use crate::storage::is_direct_read;
