@@ -34,6 +34,21 @@ pub fn this_thread() -> usize {
     }
 }
 
+/// Whether the caller is another thread than the first one that has asked.
+///
+/// For allocators that count: the process's first allocation is its main thread's. While a test runs, that is the harness's thread,
+/// which allocates some 900 bytes soon after it has started the test: in the middle of it when the machine is busy.
+pub fn not_the_main_thread() -> bool {
+    static MAIN: AtomicUsize = AtomicUsize::new(0);
+    let this = this_thread();
+    match MAIN.load(SeqCst) {
+        // No other thread exists yet.
+        0 => MAIN.store(this, SeqCst),
+        main => return main != this,
+    }
+    false
+}
+
 /// Runs `f` in a new thread and waits until that thread has ended, its destructors included.
 pub fn in_thread<R: Send + 'static>(f: impl FnOnce() -> R + Send + 'static) -> R {
     match thread::spawn(f).join() {
