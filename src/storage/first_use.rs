@@ -250,18 +250,14 @@ fn try_get_or_init(
         Some(record) => unsafe { Current::new(record) },
         None => current_or_new()?,
     };
-    let vacant =
-        |number| current.entry(number).map_or(true, |entry| entry.state() == State::Vacant);
+    let vacant = |number| current.entry(number).map_or(true, Entry::is_vacant);
     if current.has_orphans() && word.number().map_or(true, vacant) {
         reclaim_orphans(current);
     }
     let (number, entry) = entry_or_assign(&current, word)?;
     // Only now, because both may run user code: destructors, the global allocator.
-    match entry.state() {
-        State::Vacant => {}
-        State::Initializing => return Err(AccessError::Recursive),
-        State::Destroyed => return current.find_claimed(number).ok_or(AccessError::Destroyed),
-        State::Value(block) => return Ok(block),
+    if !entry.is_vacant() {
+        return found_settled(&current, number, entry.state());
     }
     if let Some(block) = current.find_claimed(number) {
         // A value of an object that is gone: the number is another object's now.
@@ -292,6 +288,20 @@ fn try_get_or_init(
     current.set(number, State::Value(block));
     current.end_initializing(vtable.owner);
     Ok(block)
+}
+
+/// What an access gets from an entry that is not vacant.
+#[cold]
+fn found_settled(
+    current: &Current,
+    number: u32,
+    state: State,
+) -> Result<NonNull<Block>, AccessError> {
+    match state {
+        State::Value(block) => Ok(block),
+        State::Destroyed => current.find_claimed(number).ok_or(AccessError::Destroyed),
+        State::Vacant | State::Initializing => Err(AccessError::Recursive),
+    }
 }
 
 /// A block whose value is being made. Its entry says INITIALIZING; dropped unfinished (the initializer panicked or failed), it

@@ -121,16 +121,16 @@ impl Mask {
         if STRIPES == 1 {
             return;
         }
+        let own = SEVERAL | bit(stripe_of(token));
         let mask = self.0.load(Relaxed);
-        if mask != token && !(mask & SEVERAL != 0 && mask & bit(stripe_of(token)) != 0) {
-            self.add_first(token);
+        if mask != token && mask & own != own {
+            self.add_first(token, own, mask);
         }
     }
 
+    /// `own` is the stripe of the record; `mask` was found a moment ago.
     #[cold]
-    fn add_first(&self, token: usize) {
-        let own = SEVERAL | bit(stripe_of(token));
-        let mut mask = self.0.load(Relaxed);
+    fn add_first(&self, token: usize, own: usize, mut mask: usize) {
         loop {
             let new = if mask == 0 {
                 token
@@ -317,6 +317,7 @@ impl Numbers {
 
     /// Hands out the lowest free number, and what is free of the aligned group of `most` (1, 2, 4 or 8) it stands in, so that the masks of
     /// numbers which different threads hand out are mostly on different cache lines. `false` if there is none: another bucket is needed.
+    /// The cache is empty.
     pub(crate) fn take(&mut self, most: usize, cache: &NumberCache) -> bool {
         let (bucket, index) = match self.lowest() {
             Some(found) => found,
@@ -332,7 +333,7 @@ impl Numbers {
         // From high to low, as the cache has them.
         while wanted != 0 {
             let offset = BITS - 1 - wanted.leading_zeros() as usize;
-            cache.insert(number_at(bucket, index * BITS + offset));
+            cache.push(number_at(bucket, index * BITS + offset));
             wanted &= !(1 << offset);
         }
         publish_limit(number_at(bucket, index * BITS));
@@ -433,6 +434,16 @@ impl NumberCache {
         let last = (self.len.get() as usize).checked_sub(1)?;
         self.len.set(last as u8);
         Some(self.numbers[last].get())
+    }
+
+    /// There is room, and the number is lower than all that are there.
+    fn push(&self, number: u32) {
+        let at = self.len.get() as usize;
+        debug_assert!(at == 0 || self.numbers[at - 1].get() > number);
+        if let Some(place) = self.numbers.get(at) {
+            place.set(number);
+            self.len.set(at as u8 + 1);
+        }
     }
 
     /// There is room.

@@ -53,6 +53,11 @@ impl Entry {
     }
 
     #[inline]
+    pub(crate) fn is_vacant(&self) -> bool {
+        self.content().is_null()
+    }
+
+    #[inline]
     pub(crate) fn state(&self) -> State {
         let content = self.content();
         match content as usize {
@@ -408,31 +413,31 @@ impl Entries {
     }
 }
 
-/// The sentinels: entries that are all vacant, and belong to no thread. The fast path finds no value in them, and the slow path
-/// knows their addresses.
+/// Entries that are all vacant, and belong to no thread. The fast path finds no value in them, and the slow path knows their
+/// addresses.
 struct Sentinel(Entries);
 
 // SAFETY: nothing in it is ever written.
 unsafe impl Sync for Sentinel {}
 
-/// Stands in the root slot while a thread's record is allocated or freed.
-pub(crate) fn under_construction() -> NonNull<Entries> {
-    static SENTINEL: Sentinel = Sentinel(Entries::EMPTY);
-    NonNull::from(&SENTINEL.0)
-}
-
-/// For so many rounds the next sentinel is stored. Some systems (illumos, RTEMS) call destructors until no value is left, so one of
-/// them has to be the last.
+/// In so many rounds of destructors a sentinel is stored after a record has ended. Some systems (illumos, RTEMS) call destructors
+/// until no value is left, so one of the rounds has to be the last.
 const ENDED_ROUNDS: usize = if SMALL { 0 } else { 3 };
 
 #[allow(clippy::declare_interior_mutable_const)] // the initial value of an array
-const EMPTY_SENTINEL: Sentinel = Sentinel(Entries::EMPTY);
-static ENDED: [Sentinel; ENDED_ROUNDS] = [EMPTY_SENTINEL; ENDED_ROUNDS];
+const SENTINEL: Sentinel = Sentinel(Entries::EMPTY);
+/// One array, so that one comparison tells a sentinel from a record.
+static SENTINELS: [Sentinel; 1 + ENDED_ROUNDS] = [SENTINEL; 1 + ENDED_ROUNDS];
+
+/// Stands in the root slot while a thread's record is allocated or freed.
+pub(crate) fn under_construction() -> NonNull<Entries> {
+    NonNull::from(&SENTINELS[0].0)
+}
 
 /// Stands in the root slot of an exiting thread after its record has ended: the first, then one after the other in the following
 /// rounds of destructors. There are none on small targets, which have no rounds.
 pub(crate) fn ended(round: usize) -> Option<NonNull<Entries>> {
-    ENDED.get(round).map(|sentinel| NonNull::from(&sentinel.0))
+    SENTINELS.get(1 + round).map(|sentinel| NonNull::from(&sentinel.0))
 }
 
 /// The sentinel that follows this one.
@@ -441,14 +446,15 @@ pub(crate) fn next_ended(entries: NonNull<Entries>) -> Option<NonNull<Entries>> 
     ended(round + 1)
 }
 
-fn is_ended(entries: NonNull<Entries>) -> bool {
-    (0..ENDED_ROUNDS).any(|round| ended(round) == Some(entries))
+fn is_sentinel(entries: NonNull<Entries>) -> bool {
+    let offset = (entries.as_ptr() as usize).wrapping_sub(SENTINELS.as_ptr() as usize);
+    offset < mem::size_of_val(&SENTINELS)
 }
 
 /// The record that the root slot leads to, unless it leads to a sentinel.
 #[inline]
 pub(crate) fn record_at(entries: NonNull<Entries>) -> Option<NonNull<Record>> {
-    if entries == under_construction() || is_ended(entries) {
+    if is_sentinel(entries) {
         None
     } else {
         // Entries that are no sentinel's begin a record.
