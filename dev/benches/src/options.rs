@@ -12,7 +12,7 @@ scenarios that have a floor, measures only the rows that the floors compare, and
   --list          print the ids
   --quick         a quarter of the rounds: enough to see a factor
   --test          every row once: proves that all of them run
-  --write         after a complete run: write docs/BENCHMARKS.md, docs/COUNTERS.md, their charts and the README's table
+  --write         after a complete run: write docs/BENCHMARKS.md, docs/COUNTERS.md, their charts and the README's chart
   --busy          with --write: also if the machine was busy, which the pages say then
   --out FOLDER    the same, into another folder, after a run of any effort
 
