@@ -182,3 +182,67 @@ fn keys_are_shared_between_threads() {
     // Dropped in another thread, while this one has a word in it.
     in_thread(move || drop(key));
 }
+
+/// POSIX calls it again, Windows does not.
+#[test]
+fn a_destructor_that_sets_again() {
+    static CALLS: AtomicUsize = AtomicUsize::new(0);
+    static KEY: StaticDestructorKey = StaticDestructorKey::new(again);
+    unsafe extern "system" fn again(value: *mut c_void) {
+        // An `assert!` would have to unwind out of here.
+        let found_null = cfg!(windows) || KEY.get().is_null();
+        let calls = CALLS.fetch_add(if found_null { 1 } else { 100 }, SeqCst) + 1;
+        if calls < 3 {
+            // SAFETY: `again` takes any word.
+            let _ = unsafe { KEY.set(value) };
+        }
+    }
+    // SAFETY: `again` takes any word.
+    in_thread(|| unsafe { KEY.set(word(1)) }.unwrap());
+    assert_eq!(CALLS.load(SeqCst), if cfg!(windows) { 1 } else { 3 });
+}
+
+/// Another key that gets its number neither has the words nor is called with them.
+#[test]
+fn a_key_is_dropped_while_other_threads_have_words() {
+    use std::sync::{Arc, Barrier};
+
+    const THREADS: usize = 3;
+    static OLD: AtomicUsize = AtomicUsize::new(0);
+    static NEW: AtomicUsize = AtomicUsize::new(0);
+    unsafe extern "system" fn old(value: *mut c_void) {
+        OLD.fetch_add(value as usize, SeqCst);
+    }
+    unsafe extern "system" fn new(value: *mut c_void) {
+        NEW.fetch_add(value as usize, SeqCst);
+    }
+    let key = Arc::new(DestructorKey::new(old).unwrap());
+    let next = Arc::new(once_cell::sync::OnceCell::new());
+    let barrier = Arc::new(Barrier::new(THREADS + 1));
+    let threads: Vec<_> = (0..THREADS)
+        .map(|_| {
+            let (key, next, barrier) = (key.clone(), next.clone(), barrier.clone());
+            thread::spawn(move || {
+                // SAFETY: `old` takes any word.
+                unsafe { key.set(word(1)) }.unwrap();
+                drop(key);
+                barrier.wait(); // every word is set
+                barrier.wait(); // the next key is there
+                next.get().map_or(true, |next: &DestructorKey| next.get().is_null())
+            })
+        })
+        .collect();
+    barrier.wait();
+    drop(Arc::try_unwrap(key).unwrap());
+    // Windows has called it for each word by now. Other systems forget them.
+    assert_eq!(OLD.load(SeqCst), if cfg!(windows) { THREADS } else { 0 });
+    if let Ok(key) = DestructorKey::new(new) {
+        next.set(key).unwrap();
+    }
+    barrier.wait();
+    for thread in threads {
+        assert!(thread.join().unwrap());
+    }
+    assert_eq!(OLD.load(SeqCst), if cfg!(windows) { THREADS } else { 0 });
+    assert_eq!(NEW.load(SeqCst), 0);
+}
