@@ -1,4 +1,4 @@
-//! A pool of buffers without a lock: each thread has one, and leaves it to the next thread when it ends.
+//! A pool of buffers without a lock: each thread has a buffer, which a later thread inherits.
 //!
 //! Run it with `cargo run --example buffers`.
 
@@ -11,7 +11,7 @@ use os_thread_local::PerThread;
 const AT_ONCE: usize = 3;
 const ROUNDS: usize = 20;
 
-/// Renders pages. Each needs a large buffer for a moment.
+/// Renders pages. Each page needs a large buffer for a short time.
 struct Renderer {
     buffers: PerThread<RefCell<String>>,
 }
@@ -21,10 +21,10 @@ impl Renderer {
         Renderer { buffers: PerThread::new(|| RefCell::new(String::with_capacity(64 * 1024))) }
     }
 
-    /// The length of a page.
+    /// Renders a page and returns its length.
     fn render(&self, page: usize) -> usize {
         self.buffers.with_borrow_mut(|buffer| {
-            // As its last user left it: this thread, or one that has ended. Its memory is there already.
+            // The buffer is as its last user left it, this thread or one that has ended. Its memory is already allocated.
             buffer.clear();
             for line in 0..page {
                 writeln!(buffer, "page {page}, line {line}").unwrap();

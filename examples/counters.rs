@@ -1,7 +1,6 @@
-//! Many threads count, each in a counter of its own; anyone can ask for the sum so far, and nobody waits for it.
+//! Each thread counts in its own counter. Any thread can read the sum at any time, without blocking the others.
 //!
-//! Run it with `cargo run --release --example counters`. What the counters cost beside one `AtomicU64` for all threads:
-//! `docs/COUNTERS.md`.
+//! Run it with `cargo run --release --example counters`. `docs/COUNTERS.md` compares the cost with that of one shared `AtomicU64`.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread;
@@ -11,15 +10,15 @@ use os_thread_local::PerThread;
 const THREADS: u64 = 8;
 const REQUESTS: u64 = 100_000;
 
-// One number in each thread. It is atomic because others read it; only its own thread writes to it, so that a load and a
-// store will do where a counter for all needs `fetch_add`.
+// One number per thread. It is atomic because other threads read it. Only its own thread writes it, so a load and a store
+// are enough; a shared counter would need `fetch_add`.
 static REQUESTS_SERVED: PerThread<AtomicU64> = PerThread::new(AtomicU64::default);
 
 fn serve(_request: u64) {
     REQUESTS_SERVED.with(|n| n.store(n.load(Relaxed) + 1, Relaxed));
 }
 
-/// What was counted so far, threads that have ended included: their counters stay, and new threads go on with them.
+/// The sum so far, including threads that have ended: their counters stay, and new threads inherit them.
 fn served() -> u64 {
     REQUESTS_SERVED.iter().map(|n| n.load(Relaxed)).sum()
 }
@@ -30,7 +29,7 @@ fn main() {
             let workers: Vec<_> =
                 (0..THREADS).map(|_| s.spawn(|| (0..REQUESTS).for_each(serve))).collect();
 
-            // Meanwhile the sum can be read at any time; it only grows.
+            // The sum can be read while the threads count. It only grows.
             let (before, after) = (served(), served());
             assert!(before <= after && after <= round * THREADS * REQUESTS);
 
@@ -40,7 +39,7 @@ fn main() {
         println!("after round {round}: {} requests served", served());
     }
 
-    // As many counters as threads at once, not as threads that ever were.
+    // One counter per thread alive at once, not per thread ever started.
     assert!(REQUESTS_SERVED.len() as u64 <= THREADS);
     println!("{} threads needed at most {THREADS} counters", 3 * THREADS);
 }

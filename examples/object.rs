@@ -1,4 +1,4 @@
-//! Thread-local values in a field: they belong to the object, which scoped threads borrow.
+//! A thread-local field: each thread has its own value for each object. Scoped threads borrow the object.
 
 use std::cell::RefCell;
 

@@ -1,4 +1,4 @@
-//! Four workers count words, each in a counter of its own that belongs to an object.
+//! Four threads count words, each in its own tally, which is a thread-local field of an object.
 //!
 //! Run it with `cargo run --example quickstart`.
 
@@ -10,7 +10,7 @@ use os_thread_local::ThreadLocal;
 // A static needs no lazy wrapper.
 static NAME: ThreadLocal<RefCell<String>> = ThreadLocal::new(|| RefCell::new("main".into()));
 
-// An object has thread-local values of its own: one `words` in each thread for each `Counter`.
+// A field can be thread-local: each thread has its own `words` for each `Counter`.
 struct Counter {
     words: ThreadLocal<Tally>,
 }
@@ -20,8 +20,10 @@ struct Tally(Cell<usize>);
 
 impl Drop for Tally {
     fn drop(&mut self) {
-        // Runs in the thread that made the value, when that thread ends.
-        NAME.with_borrow(|name| println!("{name} ends; it counted {} words", self.0.get()));
+        // Runs in the thread that made the value. `try_with`, because `NAME` may already be destroyed there.
+        let _ = NAME.try_with(|name| {
+            println!("{} ends; it counted {} words", name.borrow(), self.0.get());
+        });
     }
 }
 

@@ -1,4 +1,4 @@
-//! Threads come and go, objects come and go, for as long as you like; then it counts what is left.
+//! A stress test: threads start and exit, objects are created and dropped, and at the end no value may be left.
 //!
 //! Run it with `cargo run --release --example soak -- 60` (seconds; 2 if none are given).
 
@@ -20,7 +20,7 @@ static STRAYED: AtomicUsize = AtomicUsize::new(0);
 static THREADS: AtomicUsize = AtomicUsize::new(0);
 static OBJECTS: AtomicUsize = AtomicUsize::new(0);
 
-/// A value that counts itself, and knows its thread.
+/// A value that is counted, and records its thread.
 struct Value(thread::ThreadId, Vec<u8>);
 
 impl Value {
@@ -42,7 +42,7 @@ impl Drop for Value {
 
 type Object = ThreadLocal<Value>;
 
-/// Objects that all threads use, and that are replaced all the time.
+/// Objects that all threads use, and replace from time to time.
 struct Shelf(Vec<Mutex<Arc<Object>>>);
 
 impl Shelf {
@@ -77,7 +77,7 @@ fn work(shelf: &Shelf, seed: usize) {
         object.with(|v| assert_eq!(v.1.len(), 64));
         match random % 16 {
             0 => shelf.replace(random / 16),
-            // The thread owns an object until it exits.
+            // The thread keeps the object until it exits.
             1 => KEPT.with(|kept| kept.borrow_mut().push(object)),
             2 => os_thread_local::reclaim(),
             3 => ADOPTED.with(|_| ()),

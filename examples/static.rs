@@ -1,4 +1,4 @@
-//! Thread-local values in a `static`: every thread starts out with the initial value.
+//! A thread-local `static`: each thread starts with the initial value.
 
 use std::cell::RefCell;
 use std::thread;

@@ -1,4 +1,4 @@
-//! Each thread counts words in a map of its own, without a lock; in the end the maps are merged.
+//! Each thread counts words in its own map, without a lock. At the end the maps are merged.
 //!
 //! Run it with `cargo run --example word_counts`.
 
@@ -19,7 +19,7 @@ a bird in two bushes is two birds";
 fn main() {
     let lines: Vec<&str> = TEXT.lines().collect();
 
-    // The maps belong to this object, which ends in this function: so their keys may borrow from the text.
+    // The maps belong to this object, which is dropped in this function, so their keys can borrow from the text.
     let counts: PerThread<RefCell<BTreeMap<&str, usize>>> = PerThread::default();
     let next_line = AtomicUsize::new(0);
 
@@ -37,7 +37,7 @@ fn main() {
         }
     });
 
-    // The threads are done: the object gives the maps away.
+    // The threads have ended. The object is consumed, and gives up the maps.
     let merged =
         counts.into_iter().map(RefCell::into_inner).fold(BTreeMap::new(), |mut all, map| {
             for (word, count) in map {

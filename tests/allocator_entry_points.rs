@@ -1,5 +1,5 @@
-//! The global allocator calls the crate whenever it allocates and frees, through each entry point: it gets an error where the crate
-//! itself allocates, and there is neither an endless recursion nor a deadlock.
+//! A global allocator that calls the crate on every allocation and deallocation, through each entry point. It gets an error if the
+//! crate itself is allocating; there is no infinite recursion and no deadlock.
 //!
 //! Each entry point is tested in a process of its own, which a stack overflow ends.
 

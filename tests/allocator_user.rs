@@ -1,5 +1,5 @@
-//! The global allocator is itself a user of the crate, as one that counts or caches per thread would be. It gets an error
-//! where there is nothing to be had, and neither calls itself without end nor waits for itself.
+//! A global allocator that uses the crate, for example to count or cache per thread. It gets an error if the crate itself is
+//! allocating; there is no infinite recursion and no deadlock.
 
 #![cfg(feature = "alloc")]
 

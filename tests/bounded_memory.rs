@@ -1,4 +1,4 @@
-//! Memory, counted by an allocator of our own. One test, in a process of its own: nothing but the harness allocates, and its
+//! Memory use, counted by the test's own allocator. One test, in a process of its own: only the harness allocates besides, and its
 //! memory is not counted.
 
 #![cfg(feature = "alloc")]

@@ -1,5 +1,5 @@
-//! The methods for `Cell` and `RefCell`, with the meaning that std gives them on `LocalKey`: `set` does
-//! not run the initializer, everything else does.
+//! The methods for `Cell` and `RefCell`, which behave as on std's `LocalKey`: `set` does not run the
+//! initializer, the other methods do.
 
 #![cfg(feature = "alloc")]
 

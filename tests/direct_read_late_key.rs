@@ -1,5 +1,5 @@
-//! `direct-read` is refused where the key has no address that can be computed, and everything works by call: glibc has
-//! such addresses for the first 32 keys only. A process of its own: one test.
+//! `direct-read` is turned off if the key's address cannot be computed, and indirect reads work: glibc has computable
+//! addresses for the first 32 keys only. One test, in a process of its own.
 
 #![cfg(feature = "alloc")]
 

@@ -12,7 +12,7 @@ use std::thread;
 static VALUE: ThreadLocal<Cell<u32>> = ThreadLocal::new(|| Cell::new(1));
 
 #[test]
-fn a_value_of_a_deleted_key_is_not_ours() {
+fn a_value_of_a_deleted_key_is_not_read() {
     let keys: Vec<Key> = (0..3).map(|_| Key::new().unwrap()).collect();
     let (ready, is_ready) = channel();
     let (go, may_go) = channel::<()>();
@@ -20,7 +20,7 @@ fn a_value_of_a_deleted_key_is_not_ours() {
         let keys = &keys;
         let other = scope.spawn(move || {
             for key in keys {
-                // Wherever it points, nobody is to follow it.
+                // An invalid pointer, which must not be followed.
                 key.set(8 as *mut _).unwrap();
             }
             ready.send(()).unwrap();

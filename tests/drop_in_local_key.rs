@@ -1,5 +1,5 @@
-//! Code written for `std::thread::LocalKey` compiles and means the same: each check below runs against
-//! std's type and ours, side by side. (std's own tests run too: `ci/drop-in-std`.)
+//! Code written for `std::thread::LocalKey` compiles and behaves the same: each check below runs against
+//! std's type and this crate's. (std's own tests run too: `ci/drop-in-std`.)
 
 #![cfg(feature = "alloc")]
 #![cfg(feature = "std")]

@@ -1,4 +1,4 @@
-//! A destructor that panics while its thread exits ends the process, with a message that names the crate.
+//! A destructor that panics at thread exit aborts the process with a message that names the crate.
 
 mod children;
 

@@ -1,4 +1,4 @@
-//! `AccessError`, and what `with` says when it panics.
+//! `AccessError`, and the panic messages of `with`.
 
 #![cfg(feature = "alloc")]
 
@@ -20,7 +20,7 @@ const ALL: [AccessError; 5] = [
 ];
 
 #[test]
-fn each_says_something_else() {
+fn error_messages_are_distinct() {
     let texts: HashSet<String> = ALL.iter().map(|e| e.to_string()).collect();
     assert_eq!(texts.len(), ALL.len());
     for text in texts {
@@ -40,7 +40,7 @@ fn the_usual_traits() {
 
 #[cfg(feature = "std")]
 #[test]
-fn is_an_error() {
+fn access_error_implements_error() {
     fn fails() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         Err(AccessError::OutOfKeys)?;
         Ok(())
@@ -49,10 +49,10 @@ fn is_an_error() {
     assert_eq!(error.downcast_ref(), Some(&AccessError::OutOfKeys));
 }
 
-/// Two sources in one type: `?` turns it into a box, and its text and its source are those of the error that it holds.
+/// `?` converts an `InitError` into a box. Its text and its source are those of the error that it holds.
 #[cfg(feature = "std")]
 #[test]
-fn an_init_error_passes_for_what_it_holds() {
+fn an_init_error_shows_the_error_that_it_holds() {
     use os_thread_local::{InitError, NoInit};
     use std::error::Error;
 

@@ -1,8 +1,8 @@
-//! What a destructor may do while its thread exits: print, ask for the current thread, use std's thread-locals.
+//! What a destructor can do at thread exit: print, call `thread::current()`, use std's thread-locals.
 //!
 //! Where the C library has a thread-exit list all of it works, if std's thread-local was made before the thread first used
 //! the crate. With the key's destructor alone (musl, Windows; `--cfg os_thread_local_no_exit_list`) it depends on
-//! the system, and nothing more is promised than that values are destroyed and nothing crashes. `ci/hooks` runs both.
+//! the system; only that values are destroyed and nothing crashes is guaranteed. `ci/hooks` runs both.
 
 #![cfg(feature = "alloc")]
 

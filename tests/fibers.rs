@@ -1,5 +1,5 @@
-//! Fibers of Windows: each has values of its own, which stay with it wherever it runs, and die with it; and the last error is
-//! left alone.
+//! Windows fibers: each has its own values, on whichever thread it runs, destroyed with the fiber. The crate does not change the
+//! last error.
 
 #![cfg(all(windows, feature = "alloc"))]
 
@@ -292,7 +292,7 @@ fn a_thousand_fibers() {
 
 /// The fiber owns the only handle of an object whose values others have.
 #[test]
-fn an_object_that_dies_leaves_each_value_to_its_fiber() {
+fn dropping_an_object_leaves_each_value_to_its_fiber() {
     let (drops, tls) = counted();
     in_thread(move || {
         let main = ThreadFiber::convert();

@@ -56,8 +56,8 @@ static BEFORE: StaticDestructorKey = StaticDestructorKey::new(before);
 static AFTER: StaticDestructorKey = StaticDestructorKey::new(after);
 
 /// What both destructors do in their `round`, counted down: use what the thread has used, use something
-/// new, and ask to be called again. POSIX promises four rounds; what is made in the last one after our own
-/// destructor nobody could destroy, so they use three.
+/// new, and ask to be called again. POSIX promises four rounds; a value made in the last one,
+/// after the crate's own destructor, would leak, so they use three.
 fn round(key: &StaticDestructorKey, round: *mut c_void, fresh: usize) {
     CALLS.fetch_add(1, SeqCst);
     let round = round as usize;
@@ -87,7 +87,7 @@ unsafe extern "system" fn after(value: *mut c_void) {
 }
 
 #[test]
-fn they_get_a_value_or_destroyed_and_nothing_is_lost() {
+fn foreign_destructors_get_a_value_or_destroyed_and_nothing_leaks() {
     // The crate's key is the one between these two.
     set(&BEFORE, 1);
     set(&BEFORE, 0);

@@ -1,5 +1,5 @@
-//! Other libraries' destructors, of keys made before and after ours, use our objects: they get a value or an error, and
-//! every value they make is destroyed.
+//! Destructors of other libraries, of keys created before and after the crate's, that use objects: they get a value or an error, and
+//! every value that they make is destroyed.
 
 // Without the harness, whose threads would be the first to use the crate.
 

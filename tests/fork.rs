@@ -1,4 +1,4 @@
-//! A child process has only the thread that forked, and can use every object, whatever the other threads were doing.
+//! The child of a `fork` has only the thread that forked. It can use every object, whatever the other threads were doing.
 //!
 //! The forks of one run are few; `OS_THREAD_LOCAL_FORKS` says how many (`ci/processes`: 1,000). With
 //! `OS_THREAD_LOCAL_FORK_THREADS=0` the children start no threads: some emulators cannot do that.

@@ -1,4 +1,4 @@
-//! All keys of the process are taken before the crate needs its one. A process of its own: one test.
+//! The process has no key left when the crate needs its key. One test, in a process of its own.
 
 #![cfg(feature = "alloc")]
 
@@ -58,7 +58,7 @@ fn out_of_keys_and_recovery() {
     assert_eq!(KEY.set(pointer), Err(AccessError::OutOfKeys));
     assert!(KEY.get().is_null());
 
-    // One key comes free: everything works, in every thread, for every object.
+    // Once a key is free, every object works in every thread.
     drop(keys.pop());
     assert_eq!(FOO.prepare(), Ok(()));
     assert_eq!(FOO.try_with(Cell::get), Ok(1));

@@ -1,4 +1,4 @@
-//! `key::Key` and `key::StaticKey`: the operating system's keys, without a table behind them.
+//! `key::Key` and `key::StaticKey`: the keys of the operating system, without the crate's tables.
 //! Works without the feature `alloc`.
 
 mod common;
@@ -71,7 +71,7 @@ fn a_static_key_is_made_when_it_is_first_set() {
     KEY.set(null_mut()).unwrap();
 }
 
-/// They seldom collide. What the loser of a race does is tested beside the code.
+/// The threads rarely collide. A unit test beside the code forces a collision.
 #[test]
 fn threads_that_set_a_static_key_at_once_agree_on_one() {
     use std::sync::Barrier;

@@ -1,4 +1,4 @@
-//! `thread_local!`: everything that std's macro takes.
+//! `thread_local!` accepts everything that std's macro accepts.
 
 #![cfg(feature = "alloc")]
 
@@ -54,7 +54,7 @@ fn visibility() {
 }
 
 #[test]
-fn nothing_and_a_single_one() {
+fn no_declaration_and_one_declaration() {
     thread_local!();
     thread_local!(static ONE: i32 = 7);
     thread_local!(static TWO: i32 = const { 8 });
@@ -126,7 +126,7 @@ fn initializers_of_every_form() {
 }
 
 #[test]
-fn an_initializer_names_its_own_static() {
+fn an_initializer_can_name_its_own_static() {
     struct Itself(&'static LocalKey<Itself>);
     thread_local!(static LAZY: Itself = Itself(&LAZY));
     thread_local!(static AGAIN: Itself = Itself(&AGAIN));

@@ -1,4 +1,4 @@
-//! Objects are limited by memory, not by the number of keys that the operating system has.
+//! Memory limits the number of objects, not the operating system's number of keys.
 
 #![cfg(feature = "alloc")]
 
@@ -67,7 +67,7 @@ fn each_of_their_values_is_destroyed_once() {
 
 /// Threads that create, use and drop their own objects all the time get each other's numbers.
 #[test]
-fn numbers_go_round_between_threads() {
+fn slot_numbers_are_reused_between_threads() {
     thread::scope(|s| {
         for t in 0..4usize {
             s.spawn(move || {

@@ -1,4 +1,4 @@
-//! What the crate takes from the global allocator, against the limits that it states.
+//! The crate's allocations, compared with the documented limits.
 
 // Without the harness, so that no other thread allocates.
 
@@ -102,7 +102,7 @@ fn most_in_new_threads(f: impl Fn() + Sync) -> isize {
     most.load(SeqCst)
 }
 
-/// A thread that does what it is told and nothing else. It is told so without a channel, which allocates.
+/// A thread that runs orders and does nothing else. Orders are sent without a channel, which would allocate.
 struct Idle<'a> {
     orders: &'a Orders,
 }
@@ -122,7 +122,7 @@ impl Idle<'_> {
     }
 }
 
-/// Calls `f` with a thread that runs `order` with the number of the order, each time it is told to.
+/// Calls `f` with a thread that runs `order` with the order's number, once per order.
 fn with_idle_thread(order: impl Fn(usize) + Sync, f: impl FnOnce(&Idle<'_>)) {
     const END: usize = usize::MAX;
     let orders = Orders::default();

@@ -1,5 +1,5 @@
-//! `with_or` and its likes, `without_init`, `try_with`, `with_existing`, `with_mut`, `try_with_mut`, `remove`, `prepare`.
-//! Where both types have a method, both are tried.
+//! `with_or`, `with_or_try`, `without_init`, `try_with`, `with_existing`, `with_mut`, `try_with_mut`, `remove`, `prepare`.
+//! A method that both types have is tested on both.
 
 #![cfg(feature = "alloc")]
 
@@ -186,7 +186,7 @@ both! {
     }
 
     #[test]
-    fn values_made_at_the_call() {
+    fn with_or_makes_values() {
         static OBJECT: Object<String, NoInit> = Object::without_init();
         assert_eq!(OBJECT.prepare(), Ok(()));
         assert_eq!(OBJECT.with_existing(|_| ()), None);
@@ -207,7 +207,7 @@ both! {
     }
 
     #[test]
-    fn an_initializer_at_the_call_is_not_the_objects() {
+    fn with_or_does_not_run_the_objects_initializer() {
         let object = Object::new(|| 1);
         assert_eq!(object.with_or(|| 2, |v| *v), 2);
         assert_eq!(object.with(|v| *v), 2);
@@ -226,7 +226,7 @@ both! {
     }
 
     #[test]
-    fn a_recursive_initializer_at_the_call_is_an_error() {
+    fn a_recursive_with_or_is_an_error() {
         static OBJECT: Object<u32, NoInit> = Object::without_init();
         let value = OBJECT.with_or(
             || {

@@ -135,7 +135,7 @@ fn sent_to_another_thread_and_dropped_there() {
     all_destroyed_at_home(THREADS * OBJECTS, &census);
 }
 
-/// The other values are freed, not destroyed, so whoever drops the object frees them.
+/// Values without a destructor need not be destroyed by their own threads, so the dropping thread frees them.
 #[test]
 fn values_without_destructors() {
     const OBJECTS: usize = 20_000;

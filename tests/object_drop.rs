@@ -1,4 +1,4 @@
-//! What happens to the values, in every thread, when an object is dropped.
+//! Destruction of the values of all threads when an object is dropped.
 
 #![cfg(feature = "alloc")]
 
@@ -13,7 +13,7 @@ use common::{in_thread, Census, Log, OnDrop};
 use os_thread_local::{reclaim, AccessError, ThreadLocal};
 
 #[test]
-fn this_threads_value_goes_at_once() {
+fn the_value_of_the_dropping_thread_is_destroyed_at_once() {
     let log = Log::new();
     let l = log.clone();
     let object = ThreadLocal::from_fn(move || l.entry(1));
@@ -75,7 +75,7 @@ fn used_here_and_there(
 }
 
 #[test]
-fn another_threads_value_waits_for_its_thread_and_reclaim_destroys_it() {
+fn reclaim_destroys_the_value_of_a_dropped_object() {
     let (worker, census) = (Worker::new(), Census::new());
     drop(used_here_and_there(&worker, &census));
     assert_eq!((census.built(), census.dropped()), (2, 1), "ours at once, theirs not by us");
@@ -88,7 +88,7 @@ fn another_threads_value_waits_for_its_thread_and_reclaim_destroys_it() {
 }
 
 #[test]
-fn or_the_next_first_use_destroys_it() {
+fn a_first_use_destroys_the_value_of_a_dropped_object() {
     static OTHER: ThreadLocal<u32> = ThreadLocal::new(|| 1);
     let (worker, census) = (Worker::new(), Census::new());
     drop(used_here_and_there(&worker, &census));
@@ -99,7 +99,7 @@ fn or_the_next_first_use_destroys_it() {
 }
 
 #[test]
-fn or_the_end_of_the_thread_destroys_it() {
+fn thread_exit_destroys_the_value_of_a_dropped_object() {
     let (worker, census) = (Worker::new(), Census::new());
     drop(used_here_and_there(&worker, &census));
     assert_eq!(census.dropped(), 1);
@@ -168,7 +168,7 @@ fn a_reclaimed_destructor_uses_creates_and_drops_objects() {
     worker.join();
 }
 
-/// A value without drop glue is freed at once, whoever holds it. (That it is freed: `bounded_memory`.)
+/// A value without drop glue is freed at once, whichever thread it belongs to. (`bounded_memory` checks that it is freed.)
 #[test]
 fn values_without_destructors() {
     let worker = Worker::new();
@@ -196,7 +196,7 @@ fn the_thread_that_drops_may_never_have_used_it() {
 }
 
 #[test]
-fn after_the_thread_has_ended_there_is_nothing_left_to_do() {
+fn an_object_dropped_after_the_thread_has_ended_destroys_nothing() {
     let census = Census::new();
     let c = census.clone();
     let object = in_thread(move || {
@@ -235,7 +235,7 @@ fn a_reused_number_starts_empty_in_every_thread() {
 /// The same with values that must wait for their thread: the new object's value lives next to what
 /// the old one left, and they are not confused.
 #[test]
-fn a_reused_number_next_to_a_value_that_waits() {
+fn a_reused_number_beside_an_orphaned_value() {
     let (worker, census) = (Worker::new(), Census::new());
     let parked = Arc::new(AtomicBool::new(false));
     for _ in 0..200 {
@@ -252,8 +252,8 @@ fn a_reused_number_next_to_a_value_that_waits() {
 }
 
 #[test]
-fn the_destructor_finds_its_object_gone_but_the_others_there() {
-    // During the drop of an object nobody else can hold it; its value may hold others.
+fn a_destructor_can_use_other_objects_than_its_own() {
+    // No other value can hold an object that is being dropped, but its value can hold other objects.
     static OTHER: ThreadLocal<RefCell<Vec<u32>>> = ThreadLocal::new(|| RefCell::new(vec![]));
     let object = ThreadLocal::new(|| OnDrop(|| OTHER.with_borrow_mut(|v| v.push(1))));
     object.with(|_| ());

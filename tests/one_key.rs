@@ -1,4 +1,4 @@
-//! The whole crate takes one key of the operating system. A process of its own: one test.
+//! The whole crate uses one key of the operating system. One test, in a process of its own.
 
 #![cfg(feature = "alloc")]
 

@@ -1,4 +1,4 @@
-//! What a program with one thread may rely on. It runs everywhere; on the WebAssembly targets without threads (backend
+//! Guarantees for programs with one thread. These tests run everywhere; on the WebAssembly targets without threads (backend
 //! `single`) it is the suite, and there it is also a program without std: see `ci/wasm`.
 
 extern crate alloc;

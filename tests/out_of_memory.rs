@@ -1,4 +1,4 @@
-//! Each allocation fails once: the call says so, leaves nothing behind, and works when it is called again.
+//! Each allocation fails once: the call returns an error, leaks nothing, and succeeds when repeated.
 
 // Without the harness, so that no other thread allocates.
 

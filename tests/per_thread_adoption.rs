@@ -1,8 +1,8 @@
-//! A value of a `PerThread` outlives its thread, and a later thread may inherit it: one thread, and only when the first has
-//! finished with it.
+//! A value of a `PerThread` outlives its thread, and a later thread may inherit it: exactly one thread, after the first can no
+//! longer use it.
 //!
-//! Which thread inherits what is not promised while other threads come and go, as those of the other tests here do. What one thread
-//! after another inherits is in `tests/per_thread_inheritance.rs`.
+//! While other threads start and exit, as in these tests, it is unspecified which thread inherits which value. For threads that run one
+//! after another see `tests/per_thread_inheritance.rs`.
 
 #![cfg(feature = "alloc")]
 
@@ -95,7 +95,7 @@ fn a_removed_value_is_not_inherited() {
     assert!(object.into_iter().map(Cell::into_inner).all(|v| v == 3 || v == 1));
 }
 
-/// While a thread has a value, also in the destructors at its end, nobody else gets it.
+/// No other thread gets a value while its thread can use it, including in destructors at thread exit.
 ///
 /// In the `thread_local` crate a thread's number, and with it its values, pass to the next thread in the middle of these
 /// destructors, and references outlive that (its issue 75).

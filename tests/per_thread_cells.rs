@@ -1,5 +1,5 @@
-//! What `PerThread` has for `Cell` and `RefCell`: the methods of `ThreadLocal` (tests/cells.rs), on a value that may have
-//! been another thread's.
+//! The methods of `PerThread` for `Cell` and `RefCell`, which are those of `ThreadLocal` (tests/cells.rs), on a value that can be
+//! inherited.
 
 #![cfg(feature = "alloc")]
 

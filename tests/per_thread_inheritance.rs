@@ -1,8 +1,8 @@
-//! A value of a `PerThread` outlives its thread, and a later thread inherits it: there are never more values than there
-//! were threads at a time.
+//! A value of a `PerThread` outlives its thread, and a later thread inherits it: there are never more values than threads
+//! were alive at once.
 //!
-//! One test, in a process of its own: a thread of another test that ends in between may leave the next thread what it had
-//! instead. What holds whatever other threads do is in `tests/per_thread_adoption.rs`.
+//! One test, in a process of its own: otherwise the next thread could inherit the values of another test's thread. For what
+//! holds whatever other threads do see `tests/per_thread_adoption.rs`.
 
 #![cfg(feature = "alloc")]
 

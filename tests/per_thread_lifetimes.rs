@@ -143,7 +143,7 @@ fn destructors_of_a_scoped_thread_run_after_the_scope() {
     }
 }
 
-/// Who leaks the object leaks the values: a thread's end does not destroy what may be borrowed from a frame that is gone.
+/// Leaking the object leaks its values: thread exit does not destroy them, because they may borrow from a frame that has returned.
 #[test]
 fn a_leaked_object_leaks_its_values() {
     let log = Log::new();

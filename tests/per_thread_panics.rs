@@ -41,7 +41,7 @@ fn a_panicking_initializer_leaves_nothing_and_runs_again() {
 }
 
 #[test]
-fn a_recursive_initializer_is_told_so() {
+fn a_recursive_initializer_gets_an_error() {
     static OBJECT: PerThread<u32> = PerThread::new(|| {
         assert_eq!(OBJECT.try_with(|v| *v), Err(AccessError::Recursive));
         assert_eq!(OBJECT.with_existing(|v| *v), None);
@@ -91,7 +91,7 @@ fn a_panic_in_the_closure_changes_nothing() {
 
 /// One value panics when it is destroyed: the others are destroyed all the same, each once.
 #[test]
-fn a_panicking_drop_does_not_keep_the_rest() {
+fn a_panicking_drop_does_not_leak_the_other_values() {
     const VALUES: u32 = 5;
     let log = Log::new();
     for bad in 0..VALUES {
@@ -151,7 +151,7 @@ fn a_panicking_drop_does_not_keep_the_rest() {
 
 /// At a thread's end no value of a `PerThread` is destroyed, so none can panic there.
 #[test]
-fn a_bad_value_does_not_disturb_the_end_of_its_thread() {
+fn a_value_whose_drop_panics_does_not_abort_its_thread() {
     let object = PerThread::new(|| OnDrop(|| panic!("planned")));
     thread::scope(|s| {
         s.spawn(|| object.with(|_| ())).join().unwrap();

@@ -1,7 +1,7 @@
-//! Ending the process from the middle of a `PerThread` closure: the value is not given to the threads that still run, and not
-//! destroyed under the hands of whoever uses it.
+//! Ending the process from the middle of a `PerThread` closure: no running thread inherits the value, and it is
+//! not destroyed while the closure uses it.
 //!
-//! No test harness: it has to be the main thread that exits. A failure aborts, for the exit code is settled by then.
+//! No test harness, because the main thread must exit. A failure aborts, because the exit code is already determined.
 
 #[cfg(not(feature = "alloc"))]
 fn main() {}

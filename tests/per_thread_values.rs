@@ -1,5 +1,5 @@
-//! Looking at the values of a `PerThread` and taking them out: `get_mut`, `iter_mut`, `into_iter`, `drain`, `clear`,
-//! `remove`, `len`; `iter` and `for_each` while other threads come and go.
+//! Reading the values of a `PerThread` and taking them out: `get_mut`, `iter_mut`, `into_iter`, `drain`, `clear`,
+//! `remove`, `len`; `iter` and `for_each` while other threads start and exit.
 
 #![cfg(feature = "alloc")]
 
@@ -380,7 +380,7 @@ fn iter_while_others_come_and_go() {
 }
 
 #[test]
-fn with_or_and_with_or_try_make_values_their_way() {
+fn with_or_and_with_or_try_use_the_callers_initializer() {
     let object = PerThread::new(|| 0);
     assert_eq!(object.with_or_try(|| Err("no"), |v| *v), Err(InitError::Init("no")));
     assert!(object.is_empty());

@@ -1,4 +1,4 @@
-//! The end of a process: what is destroyed, and that nothing fails while other threads go on.
+//! Process exit: which values are destroyed, and that nothing fails while other threads keep running.
 //!
 //! The runs under load are few; `OS_THREAD_LOCAL_EXITS` says how many (`ci/processes`: 1,000).
 

@@ -1,5 +1,5 @@
-//! What scales, by counting: how often a thread acquires a lock of the crate, and how often it makes an atomic read-modify-write
-//! on a word that threads share. Needs `--cfg os_thread_local_count`: `ci/hooks` runs it.
+//! Scalability, by counting how often a thread acquires a lock of the crate, and how often it makes an atomic read-modify-write
+//! on a shared word. Needs `--cfg os_thread_local_count`: `ci/hooks` runs it.
 
 #![cfg(feature = "alloc")]
 #![cfg_attr(not(os_thread_local_count), allow(unused_imports, dead_code))]

@@ -1,5 +1,5 @@
-//! After a peak of many objects, dropped in whatever order, a thread that uses the one object that lives allocates little: numbers of
-//! dropped objects are used again, the lowest first, so that no thread's table must reach to where the peak was.
+//! After a peak of many objects, dropped in any order, a thread that uses a single object allocates little: slot numbers of
+//! dropped objects are reused, lowest first, so that no thread's table has to cover the peak.
 
 // Without the harness, so that no other thread allocates.
 

@@ -48,7 +48,7 @@ fn a_thousand_threads_first_use_a_hundred_objects() {
                         objects[n].with(|v| assert_eq!(v.0, n));
                     }
                     values.with(|v| assert_eq!(**v, 1));
-                    // Nobody ends before all are there, so nobody gets another one's value.
+                    // No thread exits before all have started, so no thread inherits a value.
                     start.wait();
                 })
                 .unwrap()

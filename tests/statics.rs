@@ -1,4 +1,4 @@
-//! A `ThreadLocal` in a `static`: needs no lazy wrapper, and works in one.
+//! A `ThreadLocal` in a `static`, with and without a lazy wrapper.
 
 #![cfg(feature = "alloc")]
 

@@ -1,5 +1,5 @@
-//! At a thread's end a value without a destructor stays usable, as std's does: one program, compiled against std's
-//! `thread_local!` and against this crate's, prints the same lines.
+//! At thread exit a value without a destructor stays usable, as with std: one program, compiled with std's `thread_local!` and with
+//! this crate's, prints the same lines.
 
 // Without the harness: the main thread's end is one of the cases, and a panic in a destructor aborts the process.
 

@@ -1,4 +1,4 @@
-//! What happens to a thread's values when it ends.
+//! Destruction of a thread's values when the thread exits.
 
 #![cfg(feature = "alloc")]
 
@@ -59,7 +59,7 @@ fn newest_value_first() {
     });
     assert_eq!(log.take(), [1, 3, 2]);
 
-    // Not by slot number, nor by who was used first in another thread.
+    // Not in the order of slot numbers, nor in the order of another thread's first uses.
     let l = log.clone();
     in_thread(move || {
         ONE.set(Some(l.entry(1)));
@@ -219,7 +219,7 @@ fn a_chain_of_a_thousand_is_destroyed_to_its_end() {
 
 #[test]
 fn destroyed_for_the_rest_of_the_thread() {
-    // Every destructor asks for every object: those that were destroyed before it stay destroyed.
+    // Every destructor uses every object: values that were destroyed before stay destroyed.
     static ALL: [ThreadLocal<RefCell<Option<Probe>>>; 40] = {
         #[allow(clippy::declare_interior_mutable_const)] // it is meant to be copied
         const EMPTY: ThreadLocal<RefCell<Option<Probe>>> = ThreadLocal::new(|| RefCell::new(None));

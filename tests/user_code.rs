@@ -1,5 +1,5 @@
-//! No lock is held while user code runs: initializers, destructors, closures, the caller's `Debug` and `Default`. So all of
-//! these may wait for other threads that do anything with the crate.
+//! The crate holds no lock while user code runs (initializers, destructors, closures, `Debug`, `Default`), so user code can wait for
+//! other threads that use the crate.
 
 #![cfg(feature = "alloc")]
 
@@ -18,8 +18,8 @@ use std::time::Duration;
 static CALLS: AtomicUsize = AtomicUsize::new(0);
 
 /// Waits for another thread to go through everything that takes the lock: a first use in a new thread, numbers and tables that
-/// grow, the drop of objects with values in other threads, `reclaim`, exit. If the lock were held here, both would wait for ever;
-/// the time is only there to say so.
+/// grow, the drop of objects with values in other threads, `reclaim`, exit. If this thread held a lock, both threads would
+/// deadlock; the timeout only turns that into a failure.
 fn user_code() {
     let (done, finished) = channel::<()>();
     let thread = thread::spawn(move || {

@@ -384,7 +384,7 @@ struct ModelObject {
     plan: Plan,
     /// `PerThread`: values that ended threads have left, and that no thread has been seen to use since.
     orphaned: Vec<ModelValue>,
-    /// Who is using it; when it has been dropped meanwhile, the last of them destroys it.
+    /// How many calls are using it. If it has been dropped in the meantime, the last one destroys it.
     users: usize,
     listed: bool,
 }

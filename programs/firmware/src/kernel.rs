@@ -96,7 +96,7 @@ pub fn in_handler() -> bool {
     ipsr != 0
 }
 
-/// The word that belongs to whoever runs now: the running task's, or in an interrupt handler the handlers'.
+/// The word of the running task, or in an interrupt handler the handlers' word.
 ///
 /// A handler must not get the word of the task that it interrupted: that task may be using its values this very moment. All
 /// handlers of this kernel run at one priority and hence one after the other, so that one word does for them.
@@ -121,7 +121,7 @@ pub fn start(main: fn() -> !, on_tick: fn()) -> ! {
     }
     ON_TICK.store(on_tick as *mut (), Ordering::Relaxed);
     for stack in &STACKS {
-        // SAFETY: nobody runs on them yet.
+        // SAFETY: no task runs on these stacks yet.
         unsafe { *stack.0.get() = [PAINT; STACK_WORDS] };
     }
     KERNEL.tasks[0].state.set(State::Ready);
@@ -145,7 +145,7 @@ pub fn start(main: fn() -> !, on_tick: fn()) -> ! {
     }
 }
 
-/// A task that somebody may wait for.
+/// A task that another task can wait for.
 pub struct Handle(usize);
 
 /// Makes a task that runs `entry`.
@@ -159,7 +159,7 @@ pub fn spawn(entry: fn()) -> Handle {
         let id = id.expect("no free task");
         let task = &KERNEL.tasks[id];
         // The words that the switch and the return from an exception pop: r4-r11, r0-r3, r12, lr, pc, xpsr.
-        // SAFETY: nobody runs on the stack of a free task.
+        // SAFETY: no task runs on the stack of a free task.
         unsafe {
             let sp = STACKS[id].0.get().cast::<u32>().add(STACK_WORDS - 16);
             sp.write_bytes(0, 16);

@@ -58,7 +58,7 @@ impl Drop for Resumed {
     }
 }
 
-/// The context of whoever calls; `None` at the very end of a thread.
+/// The caller's context; `None` late in thread exit.
 ///
 /// Never inlined: a task may come back from `yield_now` on another thread, and must not find that the compiler has kept
 /// the address of the former thread's `RUNNING`.
@@ -82,7 +82,7 @@ unsafe impl os_thread_local::custom::Backend for Backend {
         current().map(|context| unsafe { context.as_ref() }.local.set(value)).is_some()
     }
 
-    /// Tasks do not yield inside the crate, so whoever holds the lock runs on another thread.
+    /// Tasks do not yield inside the crate, so the lock's holder runs on another thread.
     fn relax() {
         thread::yield_now();
     }

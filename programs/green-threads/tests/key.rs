@@ -86,7 +86,7 @@ fn a_destructor_that_sets_a_value_is_called_four_times() {
     });
 }
 
-/// Who comes second finds the key of the first, not that there is none left. The race happens once in a process.
+/// The second caller finds the first caller's key and gets no `OutOfKeys`. The race happens once per process.
 #[test]
 fn the_first_uses_of_a_static_key_may_race() {
     for _ in 0..100 {

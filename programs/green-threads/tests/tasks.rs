@@ -193,7 +193,7 @@ fn a_dropped_object_leaves_its_values_to_their_tasks() {
 }
 
 #[test]
-fn a_killed_task_leaks_and_harms_nobody() {
+fn a_killed_task_leaks_and_harms_no_other_task() {
     static DROPPED: AtomicUsize = AtomicUsize::new(0);
     struct Value;
     impl Drop for Value {

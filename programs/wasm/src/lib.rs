@@ -55,7 +55,7 @@ fn class(layout: Layout) -> u32 {
     layout.size().max(layout.align()).max(16).next_power_of_two().trailing_zeros()
 }
 
-// SAFETY: there is one thread; a block is carved from memory that nobody else has, or was given back before.
+// SAFETY: there is one thread; a block is part of memory that is not in use, or was freed before.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let class = class(layout);

@@ -92,7 +92,7 @@ fn statics() {
     hprintln!("statics: each task counted to 1000 for itself");
 }
 
-/// What a driver might be: it belongs to nobody, and every task has its own statistics in it.
+/// A driver: no task owns it, and every task has its own statistics in it.
 struct Port {
     errors: ThreadLocal<Cell<u32>>,
     scale: ThreadLocal<u32, Box<dyn Fn() -> u32 + Send + Sync>>,
@@ -150,7 +150,7 @@ fn contention() {
     assert!(preempted > 100);
 }
 
-/// Says who destroyed what, in which order: one digit for the task, one for the value.
+/// The order of destruction: one digit for the task, one for the value.
 static LOG: AtomicU32 = AtomicU32::new(0);
 
 struct Logged(u32);
@@ -240,8 +240,8 @@ fn per_thread() {
 static FROM_HANDLER: AtomicBool = AtomicBool::new(false);
 static TICKS: AtomicU32 = AtomicU32::new(0);
 
-/// Runs in the SysTick handler. With the feature `critical-section` it may take the crate's lock: whoever it interrupted
-/// does not hold it.
+/// Runs in the SysTick handler. With the feature `critical-section` it can take the crate's lock: the interrupted
+/// task does not hold it.
 fn on_tick() {
     if FROM_HANDLER.load(Ordering::Relaxed) {
         COUNT.with(|count| count.set(count.get() + 1));
