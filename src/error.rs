@@ -1,8 +1,13 @@
 use core::fmt;
 
-/// Why a thread-local value could not be reached.
+/// The reason why a thread-local value could not be accessed.
 ///
-/// Every variant names one cause. `ThreadLocal::with` panics with the same text.
+/// The `try_` methods return it. Methods without `try_` in their names panic with the same text.
+///
+/// Code that may run while a thread exits, such as an implementation of [`Drop`], should handle [`Destroyed`](Self::Destroyed).
+/// [`OutOfKeys`](Self::OutOfKeys) and [`OutOfMemory`](Self::OutOfMemory) leave nothing behind: the same call can succeed later.
+///
+/// # Examples
 ///
 #[cfg_attr(feature = "alloc", doc = "```")]
 #[cfg_attr(not(feature = "alloc"), doc = "```ignore")]
@@ -12,37 +17,46 @@ use core::fmt;
 ///
 /// match ANSWER.try_with(|answer| *answer) {
 ///     Ok(answer) => assert_eq!(answer, 42),
-///     Err(AccessError::Destroyed) => println!("this thread is about to end"),
-///     Err(other) => println!("{}", other),
+///     Err(AccessError::Destroyed) => println!("the thread is exiting"),
+///     Err(error) => println!("{}", error),
 /// }
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum AccessError {
-    /// This thread's value has been destroyed, or is being destroyed: the thread is exiting.
+    /// The value has been destroyed, or is being destroyed, because its thread is exiting.
     Destroyed,
-    /// The value is being initialized by this thread: its initializer, or an allocation made for it, uses it.
+    /// The thread is creating the value: its initializer, or the global allocator on behalf of the crate, tried to access it.
     Recursive,
-    /// The operating system has no key left for this process.
+    /// The operating system has no free key.
+    ///
+    /// All objects of a process together need one key. POSIX systems limit the number of keys to `PTHREAD_KEYS_MAX`
+    /// (`pthread_key_create(3p)`), Windows to the number of FLS indexes (`FlsAlloc`). A custom backend has one key.
     OutOfKeys,
-    /// The memory for the value, or for the tables that find it, could not be allocated.
+    /// The allocator, or the operating system, has no memory for the value or for the crate's tables.
     OutOfMemory,
-    /// The value is a `RefCell`, and it is borrowed: from the `try_` methods for `RefCell`s alone, which would have to panic otherwise.
+    /// The value is a [`RefCell`](core::cell::RefCell) that is already borrowed.
+    ///
+    /// Only the `try_` methods for `RefCell` values return this. The corresponding methods without `try_` panic.
     Borrowed,
 }
 
 impl fmt::Display for AccessError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            AccessError::Destroyed => "the thread-local value is already destroyed: the thread is exiting",
+            AccessError::Destroyed => {
+                "the thread is exiting and has destroyed the value; use a `try_` method in code that destructors call"
+            }
             AccessError::Recursive => {
-                "the thread-local value is being initialized: its initializer must not use it"
+                "the thread is creating the value; an initializer, or an allocator that runs meanwhile, must not access it"
             }
             AccessError::OutOfKeys => {
-                "the operating system has no thread-local key left: another part of the process holds them all"
+                "the operating system has no free thread-local key; other code in this process uses all of them"
             }
-            AccessError::OutOfMemory => "out of memory for a thread-local value",
-            AccessError::Borrowed => "the `RefCell` that is the thread-local value is already borrowed",
+            AccessError::OutOfMemory => "out of memory for the thread-local value; a later call can succeed",
+            AccessError::Borrowed => {
+                "the `RefCell` in the thread-local value is already borrowed; end that borrow first"
+            }
         })
     }
 }
@@ -50,7 +64,9 @@ impl fmt::Display for AccessError {
 #[cfg(feature = "std")]
 impl std::error::Error for AccessError {}
 
-/// Why `with_or_try` gave no value: its initializer failed, or the storage did.
+/// The error of `with_or_try`: the initializer failed, or the storage did.
+///
+/// # Examples
 ///
 #[cfg_attr(feature = "std", doc = "```")]
 #[cfg_attr(not(feature = "std"), doc = "```ignore")]
@@ -70,9 +86,9 @@ impl std::error::Error for AccessError {}
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum InitError<E> {
-    /// The initializer that was given to the call failed.
+    /// The initializer returned this error.
     Init(E),
-    /// The storage of the thread-local value could not be reached.
+    /// The value could not be accessed or created.
     Access(AccessError),
 }
 
@@ -93,7 +109,7 @@ impl<E: fmt::Display> fmt::Display for InitError<E> {
 
 #[cfg(feature = "std")]
 impl<E: std::error::Error> std::error::Error for InitError<E> {
-    /// The source of the error that it holds, whose text it shows.
+    /// Returns the source of the initializer's error, because `Display` already shows that error.
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             InitError::Init(error) => error.source(),

@@ -3,15 +3,17 @@ use core::cell::{Cell, RefCell};
 use core::fmt;
 use core::ops::Deref;
 
-/// What [`thread_local!`](macro@crate::thread_local) declares: a constant that leads to a [`ThreadLocal`] in a static of its own.
+/// The type of the constants that [`thread_local!`](macro@crate::thread_local) declares, with the API of `std::thread::LocalKey`.
 ///
-/// It is `std::thread::LocalKey` in all but name: it has its stable methods, with the same type parameters in the same order, and it is a
-/// constant, so that a declaration may stand in an `impl` or a `trait` block and initialize a field of another constant. It is
-/// as fast as a `ThreadLocal` in a `static`.
+/// The constant refers to a [`ThreadLocal`] in a `static` of its own. The type has the stable methods of `std::thread::LocalKey`, with
+/// the same type parameters in the same order. Because it is a constant, a declaration can be in an `impl` block or a `trait`,
+/// and can initialize a field of another constant. Access is as fast as to a `ThreadLocal` in a `static`.
 ///
-/// It dereferences to the `ThreadLocal`, whose other methods ([`with_existing`](ThreadLocal::with_existing),
-/// [`with_or`](ThreadLocal::with_or), [`prepare`](ThreadLocal::prepare), the `try_` forms) it thus has, too. `&*FOO` is a
-/// `&'static ThreadLocal<T>` for code that takes one.
+/// A `LocalKey` dereferences to its `ThreadLocal` and has the other methods too:
+/// [`with_existing`](ThreadLocal::with_existing), [`with_or`](ThreadLocal::with_or), [`prepare`](ThreadLocal::prepare) and the `try_`
+/// forms. For a function that takes a `&'static ThreadLocal<T>`, pass `&*FOO`.
+///
+/// [`ThreadLocal`] describes when values are destroyed, the differences between platforms, and the use of memory.
 ///
 /// # Examples
 ///
@@ -36,7 +38,7 @@ use core::ops::Deref;
 /// assert_eq!(SCOPE.depth.try_get(), Ok(1));
 /// ```
 pub struct LocalKey<T: 'static> {
-    /// A function, because constants of older compilers cannot refer to statics. The compiler sees through it.
+    /// A function, because constants cannot refer to statics before Rust 1.83. The optimizer inlines it.
     object: fn() -> &'static ThreadLocal<T>,
 }
 
@@ -51,11 +53,15 @@ impl<T: 'static> LocalKey<T> {
         (self.object)()
     }
 
-    /// Calls `f` with this thread's value, which is made first if there is none. See [`ThreadLocal::with`].
+    /// Calls `f` with this thread's value, which the initializer creates on first use.
+    ///
+    /// See [`ThreadLocal::with`].
     ///
     /// # Panics
     ///
-    /// As [`ThreadLocal::with`] does.
+    /// Panics in the same cases as [`ThreadLocal::with`].
+    ///
+    /// # Examples
     ///
     /// ```
     /// os_thread_local::thread_local!(static NAME: String = String::from("main"));
@@ -71,20 +77,37 @@ impl<T: 'static> LocalKey<T> {
         self.object().with(f)
     }
 
-    /// Calls `f` with this thread's value, which is made first if there is none. See [`ThreadLocal::try_with`].
+    /// Calls `f` with this thread's value, which the initializer creates on first use, or returns an error.
+    ///
+    /// Use it in code that may run while the thread exits. See [`ThreadLocal::try_with`].
     ///
     /// # Errors
     ///
-    /// As [`ThreadLocal::try_with`] does.
+    /// Returns the same errors as [`ThreadLocal::try_with`].
     ///
     /// # Panics
     ///
-    /// As [`ThreadLocal::try_with`] does.
+    /// Panics in the same cases as [`ThreadLocal::try_with`].
+    ///
+    /// # Examples
     ///
     /// ```
-    /// os_thread_local::thread_local!(static NAME: String = String::from("main"));
+    /// use os_thread_local::thread_local;
+    /// use std::cell::RefCell;
     ///
-    /// assert_eq!(NAME.try_with(|name| name.len()), Ok(4));
+    /// thread_local!(static LOG: RefCell<Vec<&'static str>> = RefCell::new(Vec::new()));
+    ///
+    /// struct Connection;
+    ///
+    /// impl Drop for Connection {
+    ///     fn drop(&mut self) {
+    ///         // If the thread is exiting, it may already have destroyed `LOG`.
+    ///         let _ = LOG.try_with(|log| log.borrow_mut().push("closed"));
+    ///     }
+    /// }
+    ///
+    /// drop(Connection);
+    /// assert_eq!(LOG.take(), ["closed"]);
     /// ```
     #[inline]
     pub fn try_with<F, R>(&'static self, f: F) -> Result<R, AccessError>
@@ -96,11 +119,13 @@ impl<T: 'static> LocalKey<T> {
 }
 
 impl<T: 'static> LocalKey<Cell<T>> {
-    /// Sets this thread's value. If there is none yet, the initializer is not run.
+    /// Sets this thread's value; if there is none, creates it from `value` without the initializer.
     ///
     /// # Panics
     ///
-    /// As [`with`](Self::with) does, but for the initializer.
+    /// Panics in the same cases as [`with`](Self::with), except that the initializer does not run.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use std::cell::Cell;
@@ -116,11 +141,13 @@ impl<T: 'static> LocalKey<Cell<T>> {
         self.object().set(value)
     }
 
-    /// A copy of this thread's value.
+    /// Returns a copy of this thread's value.
     ///
     /// # Panics
     ///
-    /// As [`with`](Self::with) does.
+    /// Panics in the same cases as [`with`](Self::with).
+    ///
+    /// # Examples
     ///
     /// ```
     /// use std::cell::Cell;
@@ -138,11 +165,13 @@ impl<T: 'static> LocalKey<Cell<T>> {
         self.object().get()
     }
 
-    /// Takes this thread's value and leaves `T::default()`.
+    /// Takes this thread's value and leaves `T::default()` in its place.
     ///
     /// # Panics
     ///
-    /// As [`with`](Self::with) does.
+    /// Panics in the same cases as [`with`](Self::with).
+    ///
+    /// # Examples
     ///
     /// ```
     /// use std::cell::Cell;
@@ -161,11 +190,13 @@ impl<T: 'static> LocalKey<Cell<T>> {
         self.object().take()
     }
 
-    /// Replaces this thread's value and gives the old one.
+    /// Replaces this thread's value and returns the old one.
     ///
     /// # Panics
     ///
-    /// As [`with`](Self::with) does.
+    /// Panics in the same cases as [`with`](Self::with).
+    ///
+    /// # Examples
     ///
     /// ```
     /// use std::cell::Cell;
@@ -181,11 +212,13 @@ impl<T: 'static> LocalKey<Cell<T>> {
         self.object().replace(value)
     }
 
-    /// Replaces this thread's value by what `f` makes of it.
+    /// Replaces this thread's value with the result of `f`, which is called with a copy of it.
     ///
     /// # Panics
     ///
-    /// As [`with`](Self::with) does; and if `f` panics.
+    /// Panics in the same cases as [`with`](Self::with).
+    ///
+    /// # Examples
     ///
     /// ```
     /// use std::cell::Cell;
@@ -206,11 +239,13 @@ impl<T: 'static> LocalKey<Cell<T>> {
 }
 
 impl<T: 'static> LocalKey<RefCell<T>> {
-    /// Calls `f` with this thread's value, borrowed.
+    /// Calls `f` with a shared borrow of this thread's value.
     ///
     /// # Panics
     ///
-    /// As [`with`](Self::with) does; and if the value is mutably borrowed.
+    /// Panics if the value is already mutably borrowed, and in the same cases as [`with`](Self::with).
+    ///
+    /// # Examples
     ///
     /// ```
     /// use std::cell::RefCell;
@@ -228,11 +263,13 @@ impl<T: 'static> LocalKey<RefCell<T>> {
         self.object().with_borrow(f)
     }
 
-    /// Calls `f` with this thread's value, mutably borrowed.
+    /// Calls `f` with a mutable borrow of this thread's value.
     ///
     /// # Panics
     ///
-    /// As [`with`](Self::with) does; and if the value is borrowed.
+    /// Panics if the value is already borrowed, and in the same cases as [`with`](Self::with).
+    ///
+    /// # Examples
     ///
     /// ```
     /// use std::cell::RefCell;
@@ -251,11 +288,14 @@ impl<T: 'static> LocalKey<RefCell<T>> {
         self.object().with_borrow_mut(f)
     }
 
-    /// Sets this thread's value. If there is none yet, the initializer is not run.
+    /// Sets this thread's value; if there is none, creates it from `value` without the initializer.
     ///
     /// # Panics
     ///
-    /// As [`with`](Self::with) does, but for the initializer; and if the value is borrowed.
+    /// Panics if the value is already borrowed, and in the same cases as [`with`](Self::with), except that the initializer
+    /// does not run.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use std::cell::RefCell;
@@ -271,11 +311,13 @@ impl<T: 'static> LocalKey<RefCell<T>> {
         self.object().set(value)
     }
 
-    /// Takes this thread's value and leaves `T::default()`.
+    /// Takes this thread's value and leaves `T::default()` in its place.
     ///
     /// # Panics
     ///
-    /// As [`with`](Self::with) does; and if the value is borrowed.
+    /// Panics if the value is already borrowed, and in the same cases as [`with`](Self::with).
+    ///
+    /// # Examples
     ///
     /// ```
     /// use std::cell::RefCell;
@@ -294,11 +336,13 @@ impl<T: 'static> LocalKey<RefCell<T>> {
         self.object().take()
     }
 
-    /// Replaces this thread's value and gives the old one.
+    /// Replaces this thread's value and returns the old one.
     ///
     /// # Panics
     ///
-    /// As [`with`](Self::with) does; and if the value is borrowed.
+    /// Panics if the value is already borrowed, and in the same cases as [`with`](Self::with).
+    ///
+    /// # Examples
     ///
     /// ```
     /// use std::cell::RefCell;
@@ -325,7 +369,7 @@ impl<T: 'static> Deref for LocalKey<T> {
 }
 
 impl<T: 'static> fmt::Debug for LocalKey<T> {
-    /// Shows no value, as std's.
+    /// Formats the name of the type without a value, like `std::thread::LocalKey`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LocalKey").finish_non_exhaustive()
     }
