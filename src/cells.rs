@@ -1,4 +1,4 @@
-//! What `std::thread::LocalKey` has for `Cell` and `RefCell`, with the same meaning; and the same without a panic.
+//! The methods of `std::thread::LocalKey` for `Cell` and `RefCell`, with the same meaning, and their `try_` forms.
 
 use crate::per_thread::PerThread;
 use crate::thread_local::{panic_access, ThreadLocal};
@@ -6,15 +6,17 @@ use crate::AccessError;
 use core::cell::{Cell, RefCell};
 use core::mem;
 
-/// The methods of one of the two types; `$bound` is what it asks of every `T`.
+/// Defines the methods of one of the two types. `$bound` is the bound of that type on every `T`.
 macro_rules! cell_methods {
     ($type:ident, $bound:tt) => {
         impl<T: $bound, F> $type<Cell<T>, F> {
-            /// Sets this thread's value. If there is none yet, the initializer is not run.
+            /// Sets this thread's value; if there is none, creates it without the initializer.
             ///
             /// # Panics
             ///
-            /// Where [`try_set`](Self::try_set) gives an error, and where it panics.
+            /// Panics if [`try_set`](Self::try_set) would return an error, and in the same cases as `try_set`.
+            ///
+            /// # Examples
             ///
             /// ```
             #[doc = concat!(" use os_thread_local::", stringify!($type), ";")]
@@ -32,15 +34,17 @@ macro_rules! cell_methods {
                 }
             }
 
-            /// Sets this thread's value. If there is none yet, the initializer is not run.
+            /// Sets this thread's value, or returns an error; if there is no value, creates it without the initializer.
             ///
             /// # Errors
             ///
-            #[doc = concat!(" As for [`try_with`](", stringify!($type), "::try_with); `value` is dropped then.")]
+            #[doc = concat!(" Returns the same errors as [`try_with`](", stringify!($type), "::try_with). `value` is dropped then.")]
             ///
             /// # Panics
             ///
-            #[doc = concat!(" If a destructor panics: that of the old value, or one that a first use runs (as for [`try_with`](", stringify!($type), "::try_with)).")]
+            #[doc = concat!(" Panics if a destructor panics: that of the old value, or one that a first use runs (see [`try_with`](", stringify!($type), "::try_with)).")]
+            ///
+            /// # Examples
             ///
             /// ```
             #[doc = concat!(" use os_thread_local::", stringify!($type), ";")]
@@ -57,11 +61,13 @@ macro_rules! cell_methods {
         }
 
         impl<T: $bound, F: Fn() -> Cell<T>> $type<Cell<T>, F> {
-            /// A copy of this thread's value.
+            /// Returns a copy of this thread's value.
             ///
             /// # Panics
             ///
-            /// As for [`with`](Self::with).
+            /// Panics in the same cases as [`with`](Self::with).
+            ///
+            /// # Examples
             ///
             /// ```
             #[doc = concat!(" use os_thread_local::", stringify!($type), ";")]
@@ -80,15 +86,17 @@ macro_rules! cell_methods {
                 self.with(Cell::get)
             }
 
-            /// A copy of this thread's value.
+            /// Returns a copy of this thread's value, or an error.
             ///
             /// # Errors
             ///
-            /// As for [`try_with`](Self::try_with).
+            /// Returns the same errors as [`try_with`](Self::try_with).
             ///
             /// # Panics
             ///
-            /// As for [`try_with`](Self::try_with).
+            /// Panics in the same cases as [`try_with`](Self::try_with).
+            ///
+            /// # Examples
             ///
             /// ```
             #[doc = concat!(" use os_thread_local::", stringify!($type), ";")]
@@ -105,11 +113,13 @@ macro_rules! cell_methods {
                 self.try_with(Cell::get)
             }
 
-            /// Takes this thread's value and leaves `T::default()`.
+            /// Takes this thread's value and leaves `T::default()` in its place.
             ///
             /// # Panics
             ///
-            /// As for [`with`](Self::with).
+            /// Panics in the same cases as [`with`](Self::with).
+            ///
+            /// # Examples
             ///
             /// ```
             #[doc = concat!(" use os_thread_local::", stringify!($type), ";")]
@@ -128,15 +138,17 @@ macro_rules! cell_methods {
                 self.with(Cell::take)
             }
 
-            /// Takes this thread's value and leaves `T::default()`.
+            /// Takes this thread's value and leaves `T::default()` in its place, or returns an error.
             ///
             /// # Errors
             ///
-            /// As for [`try_with`](Self::try_with).
+            /// Returns the same errors as [`try_with`](Self::try_with).
             ///
             /// # Panics
             ///
-            /// As for [`try_with`](Self::try_with).
+            /// Panics in the same cases as [`try_with`](Self::try_with).
+            ///
+            /// # Examples
             ///
             /// ```
             #[doc = concat!(" use os_thread_local::", stringify!($type), ";")]
@@ -154,11 +166,13 @@ macro_rules! cell_methods {
                 self.try_with(Cell::take)
             }
 
-            /// Replaces this thread's value and gives the old one.
+            /// Replaces this thread's value and returns the old one.
             ///
             /// # Panics
             ///
-            /// As for [`with`](Self::with).
+            /// Panics in the same cases as [`with`](Self::with).
+            ///
+            /// # Examples
             ///
             /// ```
             #[doc = concat!(" use os_thread_local::", stringify!($type), ";")]
@@ -174,15 +188,17 @@ macro_rules! cell_methods {
                 self.with(|cell| cell.replace(value))
             }
 
-            /// Replaces this thread's value and gives the old one.
+            /// Replaces this thread's value and returns the old one, or an error.
             ///
             /// # Errors
             ///
-            /// As for [`try_with`](Self::try_with); `value` is dropped then.
+            /// Returns the same errors as [`try_with`](Self::try_with). `value` is dropped then.
             ///
             /// # Panics
             ///
-            /// As for [`try_with`](Self::try_with).
+            /// Panics in the same cases as [`try_with`](Self::try_with).
+            ///
+            /// # Examples
             ///
             /// ```
             #[doc = concat!(" use os_thread_local::", stringify!($type), ";")]
@@ -196,11 +212,13 @@ macro_rules! cell_methods {
                 self.try_with(|cell| cell.replace(value))
             }
 
-            /// Replaces this thread's value by what `f` makes of it.
+            /// Applies `f` to a copy of this thread's value and stores the result.
             ///
             /// # Panics
             ///
-            /// As for [`with`](Self::with); and if `f` panics.
+            /// Panics in the same cases as [`with`](Self::with).
+            ///
+            /// # Examples
             ///
             /// ```
             #[doc = concat!(" use os_thread_local::", stringify!($type), ";")]
@@ -219,15 +237,17 @@ macro_rules! cell_methods {
                 self.with(|cell| cell.set(f(cell.get())))
             }
 
-            /// Replaces this thread's value by what `f` makes of it.
+            /// Applies `f` to a copy of this thread's value and stores the result, or returns an error.
             ///
             /// # Errors
             ///
-            /// As for [`try_with`](Self::try_with).
+            /// Returns the same errors as [`try_with`](Self::try_with).
             ///
             /// # Panics
             ///
-            /// As for [`try_with`](Self::try_with).
+            /// Panics in the same cases as [`try_with`](Self::try_with).
+            ///
+            /// # Examples
             ///
             /// ```
             #[doc = concat!(" use os_thread_local::", stringify!($type), ";")]
@@ -247,11 +267,13 @@ macro_rules! cell_methods {
         }
 
         impl<T: $bound, F> $type<RefCell<T>, F> {
-            /// Sets this thread's value. If there is none yet, the initializer is not run.
+            /// Sets this thread's value; if there is none, creates it without the initializer.
             ///
             /// # Panics
             ///
-            /// Where [`try_set`](Self::try_set) gives an error, and where it panics.
+            /// Panics if [`try_set`](Self::try_set) would return an error, and in the same cases as `try_set`.
+            ///
+            /// # Examples
             ///
             /// ```
             #[doc = concat!(" use os_thread_local::", stringify!($type), ";")]
@@ -269,16 +291,20 @@ macro_rules! cell_methods {
                 }
             }
 
-            /// Sets this thread's value. If there is none yet, the initializer is not run.
+            /// Sets this thread's value, or returns an error; if there is no value, creates it without the initializer.
             ///
             /// # Errors
             ///
-            #[doc = concat!(" As for [`try_with`](", stringify!($type), "::try_with); and [`Borrowed`](AccessError::Borrowed) if the value is borrowed. `value` is dropped")]
-            /// then.
+            /// - [`Borrowed`](AccessError::Borrowed): the value is already borrowed.
+            #[doc = concat!(" - The errors of [`try_with`](", stringify!($type), "::try_with).")]
+            ///
+            /// `value` is dropped then.
             ///
             /// # Panics
             ///
-            #[doc = concat!(" If a destructor panics: that of the old value, or one that a first use runs (as for [`try_with`](", stringify!($type), "::try_with)).")]
+            #[doc = concat!(" Panics if a destructor panics: that of the old value, or one that a first use runs (see [`try_with`](", stringify!($type), "::try_with)).")]
+            ///
+            /// # Examples
             ///
             /// ```
             #[doc = concat!(" use os_thread_local::", stringify!($type), ";")]
@@ -300,11 +326,13 @@ macro_rules! cell_methods {
         }
 
         impl<T: $bound, F: Fn() -> RefCell<T>> $type<RefCell<T>, F> {
-            /// Calls `f` with this thread's value, borrowed.
+            /// Calls `f` with a shared borrow of this thread's value.
             ///
             /// # Panics
             ///
-            /// As for [`with`](Self::with); and if the value is mutably borrowed.
+            /// Panics if the value is already mutably borrowed, and in the same cases as [`with`](Self::with).
+            ///
+            /// # Examples
             ///
             /// ```
             #[doc = concat!(" use os_thread_local::", stringify!($type), ";")]
@@ -319,15 +347,18 @@ macro_rules! cell_methods {
                 self.with(|cell| f(&cell.borrow()))
             }
 
-            /// Calls `f` with this thread's value, borrowed.
+            /// Calls `f` with a shared borrow of this thread's value, or returns an error.
             ///
             /// # Errors
             ///
-            /// As for [`try_with`](Self::try_with); and [`Borrowed`](AccessError::Borrowed) if the value is mutably borrowed.
+            /// - [`Borrowed`](AccessError::Borrowed): the value is already mutably borrowed.
+            /// - The errors of [`try_with`](Self::try_with).
             ///
             /// # Panics
             ///
-            /// As for [`try_with`](Self::try_with).
+            /// Panics in the same cases as [`try_with`](Self::try_with).
+            ///
+            /// # Examples
             ///
             /// ```
             #[doc = concat!(" use os_thread_local::", stringify!($type), ";")]
@@ -347,11 +378,13 @@ macro_rules! cell_methods {
                 })?
             }
 
-            /// Calls `f` with this thread's value, mutably borrowed.
+            /// Calls `f` with a mutable borrow of this thread's value.
             ///
             /// # Panics
             ///
-            /// As for [`with`](Self::with); and if the value is borrowed.
+            /// Panics if the value is already borrowed, and in the same cases as [`with`](Self::with).
+            ///
+            /// # Examples
             ///
             /// ```
             #[doc = concat!(" use os_thread_local::", stringify!($type), ";")]
@@ -367,15 +400,18 @@ macro_rules! cell_methods {
                 self.with(|cell| f(&mut cell.borrow_mut()))
             }
 
-            /// Calls `f` with this thread's value, mutably borrowed.
+            /// Calls `f` with a mutable borrow of this thread's value, or returns an error.
             ///
             /// # Errors
             ///
-            /// As for [`try_with`](Self::try_with); and [`Borrowed`](AccessError::Borrowed) if the value is borrowed.
+            /// - [`Borrowed`](AccessError::Borrowed): the value is already borrowed.
+            /// - The errors of [`try_with`](Self::try_with).
             ///
             /// # Panics
             ///
-            /// As for [`try_with`](Self::try_with).
+            /// Panics in the same cases as [`try_with`](Self::try_with).
+            ///
+            /// # Examples
             ///
             /// ```
             #[doc = concat!(" use os_thread_local::", stringify!($type), ";")]
@@ -395,11 +431,13 @@ macro_rules! cell_methods {
                 })?
             }
 
-            /// Takes this thread's value and leaves `T::default()`.
+            /// Takes this thread's value and leaves `T::default()` in its place.
             ///
             /// # Panics
             ///
-            /// As for [`with`](Self::with); and if the value is borrowed.
+            /// Panics if the value is already borrowed, and in the same cases as [`with`](Self::with).
+            ///
+            /// # Examples
             ///
             /// ```
             #[doc = concat!(" use os_thread_local::", stringify!($type), ";")]
@@ -418,15 +456,18 @@ macro_rules! cell_methods {
                 self.with(RefCell::take)
             }
 
-            /// Takes this thread's value and leaves `T::default()`.
+            /// Takes this thread's value and leaves `T::default()` in its place, or returns an error.
             ///
             /// # Errors
             ///
-            /// As for [`try_with`](Self::try_with); and [`Borrowed`](AccessError::Borrowed) if the value is borrowed.
+            /// - [`Borrowed`](AccessError::Borrowed): the value is already borrowed.
+            /// - The errors of [`try_with`](Self::try_with).
             ///
             /// # Panics
             ///
-            /// As for [`try_with`](Self::try_with).
+            /// Panics in the same cases as [`try_with`](Self::try_with).
+            ///
+            /// # Examples
             ///
             /// ```
             #[doc = concat!(" use os_thread_local::", stringify!($type), ";")]
@@ -446,11 +487,13 @@ macro_rules! cell_methods {
                 self.try_with(|cell| try_take(cell))?
             }
 
-            /// Replaces this thread's value and gives the old one.
+            /// Replaces this thread's value and returns the old one.
             ///
             /// # Panics
             ///
-            /// As for [`with`](Self::with); and if the value is borrowed.
+            /// Panics if the value is already borrowed, and in the same cases as [`with`](Self::with).
+            ///
+            /// # Examples
             ///
             /// ```
             #[doc = concat!(" use os_thread_local::", stringify!($type), ";")]
@@ -466,15 +509,20 @@ macro_rules! cell_methods {
                 self.with(|cell| cell.replace(value))
             }
 
-            /// Replaces this thread's value and gives the old one.
+            /// Replaces this thread's value and returns the old one, or an error.
             ///
             /// # Errors
             ///
-            /// As for [`try_with`](Self::try_with); and [`Borrowed`](AccessError::Borrowed) if the value is borrowed. `value` is dropped then.
+            /// - [`Borrowed`](AccessError::Borrowed): the value is already borrowed.
+            /// - The errors of [`try_with`](Self::try_with).
+            ///
+            /// `value` is dropped then.
             ///
             /// # Panics
             ///
-            /// As for [`try_with`](Self::try_with).
+            /// Panics in the same cases as [`try_with`](Self::try_with).
+            ///
+            /// # Examples
             ///
             /// ```
             #[doc = concat!(" use os_thread_local::", stringify!($type), ";")]

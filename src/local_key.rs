@@ -119,7 +119,7 @@ impl<T: 'static> LocalKey<T> {
 }
 
 impl<T: 'static> LocalKey<Cell<T>> {
-    /// Sets this thread's value; if there is none, creates it from `value` without the initializer.
+    /// Sets this thread's value; if there is none, creates it without the initializer.
     ///
     /// # Panics
     ///
@@ -212,7 +212,7 @@ impl<T: 'static> LocalKey<Cell<T>> {
         self.object().replace(value)
     }
 
-    /// Replaces this thread's value with the result of `f`, which is called with a copy of it.
+    /// Applies `f` to a copy of this thread's value and stores the result.
     ///
     /// # Panics
     ///
@@ -288,7 +288,7 @@ impl<T: 'static> LocalKey<RefCell<T>> {
         self.object().with_borrow_mut(f)
     }
 
-    /// Sets this thread's value; if there is none, creates it from `value` without the initializer.
+    /// Sets this thread's value; if there is none, creates it without the initializer.
     ///
     /// # Panics
     ///
