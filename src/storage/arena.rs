@@ -1,6 +1,9 @@
-//! A thread's memory for small values: a first chunk in the record, then chunks that double, with a free list per size class.
+//! A thread's arena for small values: a first chunk inside the record, then chunks that double in size, and a free list per
+//! size class.
 //!
-//! Only the owning thread allocates and frees. All chunks are freed as a whole at the end of the record.
+//! The arena replaces a call of the global allocator for each first use, and frees all values without a destructor at once
+//! when the thread ends. Only the owning thread allocates and frees (invariant 4), so it needs no lock. A freed block serves
+//! every later value of its size class, so values that come and go do not let the arena grow.
 
 use super::SMALL;
 use alloc::alloc::{alloc, dealloc};
@@ -9,23 +12,23 @@ use core::cell::{Cell, UnsafeCell};
 use core::mem::{self, MaybeUninit};
 use core::ptr::{self, NonNull};
 
-/// Size classes are multiples of this, and blocks are aligned to it.
+/// Block sizes are multiples of this, and blocks are aligned to it: a class wastes 15 bytes at most.
 const GRAIN: usize = 16;
-/// A block's header.
+/// At least the size of a block's header: `value` asserts it.
 pub(crate) const HEADER: usize = 5 * mem::size_of::<usize>() + mem::size_of::<u32>() * 2;
-/// Blocks of the first class have so many grains: more than a header on 64-bit targets without a value.
+/// The grains of a block of the first class. No block is smaller: each has a header.
 const FIRST_CLASS: usize = HEADER / GRAIN;
-/// Up to a header and 128 bytes.
+/// The largest class takes a header and a value of 128 bytes.
 const CLASSES: usize = (HEADER + 128) / GRAIN - FIRST_CLASS + 1;
-/// What the record itself provides: five word-sized values on 64-bit targets.
+/// The size of the chunk inside the record: five word-sized values on 64-bit targets.
 const INLINE: usize = 256;
 const FIRST_CHUNK: usize = 512;
 const LARGEST_CHUNK: usize = 32 * 1024;
-/// All chunks together: what a thread keeps at the most when the objects it used are gone. Further values come from the global
-/// allocator.
+/// The limit for all chunks together: an idle thread keeps no more than this of dropped objects' values without a destructor.
+/// Beyond it, values come from the global allocator.
 const MOST: usize = 128 * 1024;
 
-/// The size class of a block, if the arena takes it.
+/// The size class for a block of this layout, or `None` if the block must come from the global allocator.
 pub(crate) const fn class_of(layout: Layout) -> Option<usize> {
     let grains = (layout.size() + GRAIN - 1) / GRAIN;
     if SMALL || layout.align() > GRAIN || grains < FIRST_CLASS || grains >= FIRST_CLASS + CLASSES {
@@ -35,17 +38,18 @@ pub(crate) const fn class_of(layout: Layout) -> Option<usize> {
     }
 }
 
-/// None on targets where memory counts more than time: there the global allocator has every block.
+/// Empty on small targets, where every block comes from the global allocator.
 pub(crate) struct Arena([Chunks; if SMALL { 0 } else { 1 }]);
 
 struct Chunks {
-    /// What is left of the newest chunk.
+    /// The unused rest of the newest chunk.
     start: Cell<*mut u8>,
     left: Cell<usize>,
-    /// The newest chunk that was allocated, and the size of all of them.
+    /// The newest allocated chunk.
     chunk: Cell<Option<NonNull<Chunk>>>,
+    /// The size of all allocated chunks.
     total: Cell<usize>,
-    /// By class: blocks that were freed.
+    /// The freed blocks of each class.
     free: [Cell<Option<NonNull<Free>>>; CLASSES],
     inline: Inline,
 }
@@ -65,35 +69,37 @@ struct Chunk {
 }
 
 impl Arena {
-    /// Without its inline chunk: see `reset`.
+    /// An arena without memory: `reset` must be called once the record is where it stays.
     pub(crate) const fn new() -> Self {
         #[allow(clippy::declare_interior_mutable_const)] // the initial value of an array
         const CHUNKS: Chunks = Chunks::new();
         Arena([CHUNKS; if SMALL { 0 } else { 1 }])
     }
 
-    /// Frees all chunks, and begins again with the inline one. The arena does not move afterwards.
+    /// Frees all chunks and starts again with the inline one. The arena must not move afterwards: it points into itself.
     ///
     /// # Safety
     /// No block of the arena is used any more.
     pub(crate) unsafe fn reset(&self) {
-        // SAFETY: this function's own condition.
+        // SAFETY: no block of the arena is used any more (this function's contract).
         self.0.iter().for_each(|chunks| unsafe { chunks.reset() });
     }
 
-    /// A block, or `None` if the arena has reached its size, or there is no memory for another chunk. By the owning thread.
+    /// Allocates a block. `None` if the arena has reached its limit or the global allocator has no memory for another chunk.
+    ///
+    /// Called by the owning thread.
     #[inline]
     pub(crate) fn allocate(&self, class: usize) -> Option<NonNull<u8>> {
         self.0.first()?.allocate(class)
     }
 
-    /// By the owning thread.
+    /// Frees a block. Called by the owning thread.
     ///
     /// # Safety
-    /// `allocate` gave the block for that class, and the caller gives it up.
+    /// `allocate` returned the block for this class, and it is not used any more.
     #[inline]
     pub(crate) unsafe fn free(&self, block: NonNull<u8>, class: usize) {
-        // SAFETY: this function's own condition.
+        // SAFETY: the block was allocated for this class and is not used any more (this function's contract).
         self.0.iter().for_each(|chunks| unsafe { chunks.free(block, class) });
     }
 }
@@ -120,9 +126,9 @@ impl Chunks {
         self.left.set(INLINE);
         self.total.set(0);
         self.free.iter().for_each(|list| list.set(None));
-        // The global allocator may use this arena again: each chunk is out of the list when it is freed.
+        // The global allocator may use this arena: a chunk leaves the list before it is freed.
         while let Some(chunk) = self.chunk.get() {
-            // SAFETY: the arena owns its chunks, each of which was allocated with the layout for its size.
+            // SAFETY: chunks in the list are alive and owned by the arena. `grow` allocated each with this layout.
             unsafe {
                 self.chunk.set(chunk.as_ref().older);
                 let layout = Layout::from_size_align_unchecked(chunk.as_ref().size, GRAIN);
@@ -135,7 +141,7 @@ impl Chunks {
     fn allocate(&self, class: usize) -> Option<NonNull<u8>> {
         let list = self.free.get(class)?;
         if let Some(block) = list.get() {
-            // SAFETY: a freed block holds its link, and is the arena's.
+            // SAFETY: blocks in the free list are unused memory of this arena, which begins with a link.
             list.set(unsafe { block.as_ref().next });
             return Some(block.cast());
         }
@@ -144,27 +150,28 @@ impl Chunks {
             self.grow()?;
         }
         let block = self.start.get();
-        // In bounds: `left` bytes follow `start`.
+        // In bounds: `left` bytes are free from `start` on.
         self.start.set(block.wrapping_add(size));
         self.left.set(self.left.get() - size);
         NonNull::new(block)
     }
 
-    /// The global allocator may use this arena meanwhile, and make it grow itself: the newer chunk is used, and what is left of the
-    /// other is not.
+    /// Adds a chunk.
+    ///
+    /// The global allocator may use this arena inside `alloc`, and make it grow too. Then the rest of that chunk is not used.
     #[cold]
     fn grow(&self) -> Option<()> {
-        // SAFETY: chunks are alive until `reset`.
+        // SAFETY: chunks in the list are alive.
         let last = self.chunk.get().map(|chunk| unsafe { chunk.as_ref().size });
         let size = last.map_or(FIRST_CHUNK, |size| (size * 2).min(LARGEST_CHUNK));
         if self.total.get() + size > MOST {
             return None;
         }
-        // SAFETY: not zero-sized; a power of two, far below the limit.
+        // SAFETY: `size` is not 0 and at most `LARGEST_CHUNK`; `GRAIN` is a power of two.
         let memory =
             NonNull::new(unsafe { alloc(Layout::from_size_align_unchecked(size, GRAIN)) })?;
         let chunk = memory.cast::<Chunk>();
-        // SAFETY: fresh memory, larger than the header.
+        // SAFETY: the memory is new, aligned for a `Chunk` and larger than one.
         unsafe { chunk.as_ptr().write(Chunk { older: self.chunk.get(), size }) };
         self.chunk.set(Some(chunk));
         self.total.set(self.total.get() + size);
@@ -179,7 +186,7 @@ impl Chunks {
     unsafe fn free(&self, block: NonNull<u8>, class: usize) {
         if let Some(list) = self.free.get(class) {
             let block = block.cast::<Free>();
-            // SAFETY: a block is larger than the link, and aligned to 16.
+            // SAFETY: the block is unused (`Arena::free`), larger than a link, and aligned to `GRAIN`.
             unsafe { block.as_ptr().write(Free { next: list.get() }) };
             list.set(Some(block));
         }

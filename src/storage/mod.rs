@@ -1,49 +1,63 @@
-//! The storage engine: how an object finds this thread's value, and how values end.
+//! The storage engine: how an object finds the calling thread's value, and how values are destroyed.
 //!
 //! ```text
-//!  object                         this thread
+//!  object                         calling thread
 //!  +------------------------+     root slot: a key of the operating system, one per process
 //!  | word: root slot,       |        |
 //!  |       slot number n    |        v
 //!  +------------------------+     Record, one per thread --------------------------------+
 //!                                 | entries[0..32] inline, the rest in a table           |
-//!  mask n: the records, or the    |   [n] -> value block { header, T }                   |
-//!    stripes of records, that     | list of the values with a destructor, newest first   |
-//!    may have an entry for n      | arena for small values; free slot numbers            |
-//!  stripes: records, a lock each  | inbox: orphans, which other threads leave            |
+//!  mask n: the record, or the     |   [n] -> value block { header, T }                   |
+//!    stripes of records, whose    | list of the values with a destructor, newest first   |
+//!    entry n may not be vacant    | arena for small values; cached slot numbers          |
+//!  stripes: records, a lock each  | inbox: orphans, pushed by other threads              |
 //!  numbers: which are free        +------------------------------------------------------+
-//!  pool: records of ended threads, for threads to come
+//!  pool: records of ended threads, for new threads
 //! ```
+//!
+//! On Windows each fiber has a record, and with a custom backend each task: "thread" means all three. The *owning thread* of a
+//! record is the thread whose root slot leads to it; the owner of a pooled record is the thread that holds the pool's lock. A
+//! *dropper* is a thread that owns an object exclusively and drops it or takes its values out. An *orphan* is a value whose
+//! object is gone and which only its own thread may destroy or free.
 //!
 //! # Invariants
 //!
-//! 0. Nothing that another thread writes while an object is borrowed exclusively or moved lives inside the object.
-//! 1. A non-null entry for number n in a record is covered by mask n. Droppers rely on it, and so does the reuse of numbers:
-//!    all entries for n are null when n is free.
-//! 2. Only the owning thread turns an entry into a value or a tag. Another thread may only empty it, under the lock of the
-//!    record's stripe, while it owns the object exclusively: then no access of the owning thread to that entry is under way. That is why
-//!    relaxed loads and stores will do.
-//! 3. The thread that takes a block out of its entry sees to its end, once: the owning thread destroys it; another thread leaves it in
-//!    the inbox under the same hold of the lock, or frees it if it is nothing but memory of the global allocator.
-//! 4. Values of a `ThreadLocal` with a destructor are destroyed by their own thread; an arena's memory is freed by its own thread.
-//! 5. No user code, no allocation and no deallocation runs under a lock, because either may use the crate. No thread holds two
-//!    locks.
-//! 6. When user code destroys a value, its entry says DESTROYED, or the object is gone.
-//! 7. Every structure under a lock is whole between any two stores: a process may be forked there, and its child has neither the
-//!    thread that stopped nor a way to repair. So a list grows and shrinks by one store, which the compiler does not move before those
-//!    that prepare it.
+//! Comments refer to them by number.
+//!
+//! 0. No memory inside an object is written by another thread while the object is moved or borrowed exclusively.
+//! 1. Mask n covers every record whose entry for slot number n is not vacant. Droppers visit only what the mask covers. While
+//!    a number is free, its entry is vacant in every record.
+//! 2. Only the owning thread stores a value or a tag in an entry. A dropper may make an entry vacant, under the lock of the
+//!    record's stripe. The owning thread does not access that entry at the same time: its accesses need the object, and it
+//!    claims values, empties entries and replaces the table under the lock. Exclusive ownership and the lock order all these
+//!    steps, so the entries themselves need relaxed loads and stores only.
+//! 3. The thread that takes a block out of its entry is responsible for the block, exactly once. The owning thread destroys it.
+//!    Another thread leaves it in its object's list if the object owns it, frees it if it is memory of the global allocator
+//!    without a destructor, and otherwise pushes it to the record's inbox before it releases the lock.
+//! 4. A value of a `ThreadLocal` that has a destructor is destroyed by its own thread. Arena memory is allocated and freed by
+//!    its own thread.
+//! 5. No user code, no allocation and no deallocation runs under a lock, because each may use the crate (deadlock). No thread
+//!    holds two locks.
+//! 6. While a destructor runs for a value that its exiting thread claimed, the value's entry is DESTROYED, or its object is
+//!    gone.
+//! 7. Every structure under a lock is consistent after each store. A `fork` copies the process between any two stores, and the
+//!    child has neither the thread that made them nor a way to repair the structure. So lists grow and shrink by one store,
+//!    and a compiler fence or a release store keeps it behind the stores that prepare it.
+//! 8. A block is alive while an entry, a list, an inbox or a chain leads to it: a thread unlinks it before it frees it.
+//! 9. A record is in a stripe from its creation on, and is freed after it has left the stripe, which it does under the
+//!    stripe's lock. So it is alive while a root slot, a stripe or the pool leads to it.
 //!
 //! # Layers
 //!
 //! A module imports from lower lines only; `ci/layers` reads this list and checks it.
 //!
-//! - `slot`: the boundary that the public types stand on
-//! - `first_use`, `object`: a thread's first use of an object; the end of an object
+//! - `slot`: the interface to the public types
+//! - `first_use`, `object`: the first use of an object by a thread; removal of values, and drop of objects
 //! - `exit`: the end of a thread
 //! - `current`: the calling thread's record
-//! - `shared`: the locks, and what they protect; fork
+//! - `shared`: the locks and the data that they protect; fork
 //! - `root`: the root slot
-//! - `record`: data, without a lock and without an operating system, from here on
+//! - `record`: this module and those below use no lock and no operating system
 //! - `packed`, `value`
 //! - `numbers`, `arena`
 
@@ -64,8 +78,9 @@ pub(crate) use self::current::reclaim;
 pub use self::root::is_direct_read;
 pub(crate) use self::slot::{ObjectSlot, Pointers, Slot, Taken};
 
-/// Targets where memory counts more than time, or which have one thread: one stripe, no arena.
+/// Targets that have one thread, or where memory matters more than time: one stripe, no masks, no arena, and short caches. The
+/// masks of the first 512 slot numbers alone would take 2 KiB on a 32-bit target.
 const SMALL: bool = cfg!(any(target_os = "none", os_thread_local_backend = "single"));
 
-/// Groups of records with a lock each. A mask has a bit for each, and one to spare.
+/// The number of stripes: groups of records, each with its own lock. A mask has one bit per stripe, and one bit for its form.
 const STRIPES: usize = if SMALL { 1 } else { usize::BITS as usize - 1 };
