@@ -760,5 +760,5 @@ unsafe fn free_table(table: *mut Entry, len: usize) {
 }
 
 const _: () = assert!(mem::align_of::<Record>() >= numbers::TOKEN_ALIGN);
-// What docs/RELIABILITY.md says.
+// What docs/GUARANTEES.md says.
 const _: () = assert!(SMALL || usize::BITS != 64 || mem::size_of::<Record>() == 768);

@@ -30,19 +30,19 @@ pub use crowd::Gate;
 
 use crate::rounds::Scenario;
 
-// Why others are faster, where they are.
-const CALL: &str = "`pthread_getspecific` alone takes longer than the crate's access, which begins at the compiler's \
-    thread-local storage; `direct-read` leaves the call out";
-const FIRST: &str = "the thread's first use makes its record, and the first value with a destructor registers the thread in the C library's \
-    exit list; each value is entered in a mask, through which the object's dropper finds it, with an atomic operation the first time. 0.1.3 enters \
-    nothing and leaks, `thread_local` destroys nothing at a thread's end";
-const END: &str = "values with a destructor are claimed, 64 for each lock acquisition, and destroyed one by one; `thread_local` destroys \
-    nothing here";
-const BOTH: &str = "first uses and the end of the thread, as above";
-const CREATE: &str = "the object's number is assigned by an atomic operation";
+// The reasons given where another crate is faster.
+const CALL: &str = "`thread_local` starts from the compiler's thread-local storage, without a libc call; `pthread_getspecific` alone takes \
+    longer. `direct-read` avoids the call";
+const FIRST: &str = "the thread's first use makes its record, and its first value with a destructor registers the thread in the C library's \
+    exit list. The first value of an object in a stripe sets a bit of the object's mask by an atomic operation, so that the dropper finds it. 0.1.3 \
+    records nothing and leaks; `thread_local` destroys nothing at thread exit";
+const END: &str = "the thread claims its values with a destructor, 64 per lock acquisition, and destroys them one by one; `thread_local` \
+    destroys nothing at thread exit";
+const BOTH: &str = "first uses and thread exit, as above";
+const CREATE: &str = "an atomic operation assigns the object's slot number";
 const CONTENDED: &str =
-    "a thread that is preempted while it holds the lock of its stripe stops the droppers that visit it for as long";
-const OWNED: &str = "a value is entered in its object's list by an atomic operation, and the thread's record is pooled at its end";
+    "a thread that is preempted while it holds a stripe's lock blocks the droppers that visit the stripe";
+const OWNED: &str = "an atomic operation adds the value to its object's list, and the thread's record is pooled at thread exit";
 
 /// All scenarios, in the order of the tables.
 pub fn all() -> Vec<Scenario> {
