@@ -3,14 +3,16 @@ use crate::{AccessError, InitError};
 use core::cell::Cell;
 use core::fmt;
 
-/// A value per thread, for an object or a `static`.
+/// A value per thread, for a field, a local variable or a `static`.
 ///
-/// Each thread that uses it has its own `T`, made by the initializer on first use and destroyed when the thread exits, or
-/// when the object is dropped. It reads like `std::thread::LocalKey`, but it is a value like any other: it can be a field, be
-/// moved, be dropped. It is two words.
+/// Each thread has its own `T`, which the initializer creates on first use. It is destroyed when the thread exits or when the object is
+/// dropped. The methods are those of `std::thread::LocalKey`, but a `ThreadLocal` is an ordinary value, which can be moved and
+/// dropped.
 ///
-/// It can be shared between threads and sent to them whatever `T` is (`Rc`, raw pointers): a `T` never leaves its thread. Only the
-/// initializer `F` must be [`Send`] and [`Sync`] for that; a plain function is.
+/// Threads can share a `ThreadLocal`, and send it to each other, even if `T` is neither [`Send`] nor [`Sync`] (an `Rc`, a raw
+/// pointer), because a `T` never leaves its thread. Only the initializer `F` must be `Send` and `Sync`, as function pointers are.
+///
+/// If values should outlive their threads, or one thread should read the values of all, use [`PerThread`](crate::PerThread).
 ///
 /// # Examples
 ///
@@ -27,7 +29,7 @@ use core::fmt;
 ///     assert_eq!(*foo.borrow(), 1);
 ///     *foo.borrow_mut() = 2;
 /// });
-/// // Each thread starts out with a value of its own.
+/// // Another thread has a value of its own.
 /// thread::spawn(|| {
 ///     FOO.with(|foo| {
 ///         assert_eq!(*foo.borrow(), 1);
@@ -65,29 +67,71 @@ use core::fmt;
 /// foo.tls.with(|v| assert_eq!(*v.borrow(), 2));
 /// ```
 ///
+/// A destructor that uses another thread-local:
+///
+/// ```
+/// use os_thread_local::ThreadLocal;
+/// use std::cell::RefCell;
+///
+/// static LOG: ThreadLocal<RefCell<Vec<String>>> = ThreadLocal::new(RefCell::default);
+/// static CONNECTION: ThreadLocal<Connection> = ThreadLocal::new(|| Connection);
+///
+/// struct Connection;
+///
+/// impl Drop for Connection {
+///     fn drop(&mut self) {
+///         // Use `try_with`: if the thread is exiting, it may already have destroyed `LOG`, and a panic would abort the process.
+///         let _ = LOG.try_with(|log| log.borrow_mut().push("closed".to_string()));
+///     }
+/// }
+///
+/// std::thread::spawn(|| {
+///     CONNECTION.with(|_| ());
+///     // `LOG` gets its value later than `CONNECTION`, so the thread destroys it first.
+///     LOG.with(|log| log.borrow_mut().push("open".to_string()));
+/// })
+/// .join()
+/// .unwrap();
+/// ```
+///
 /// # When values are destroyed
 ///
-/// - **A thread exits**: its values are destroyed, newest first, those included that their destructors create. From then
-///   on the thread gets [`AccessError::Destroyed`] for them. Where the C library has a thread-exit list
-///   (glibc, Android, FreeBSD, Apple), that is before std's thread-locals which existed when the thread first used this crate: `Drop` may
-///   print and ask for the current thread. Elsewhere (musl, Windows) the order among libraries is the system's.
-/// - **The object is dropped**: this thread's value is destroyed at once. A value of another thread may be `!Send`: if it
-///   has anything to drop, its own thread destroys it when it next uses an object for the first time, calls [`reclaim`], or exits.
-/// - **The process exits**: the values of the thread that returns from `main` or calls `exit` are destroyed. Other
-///   threads keep theirs, and may go on using them.
+/// - **A thread exits**: the thread destroys its values, newest first, including any that destructors create. From then on, access to
+///   them on this thread returns [`AccessError::Destroyed`]. Values of types without a destructor stay usable until the thread is
+///   gone.
+/// - **The object is dropped**: the value of the dropping thread is destroyed at once. A value of another thread may be `!Send`: if it
+///   has a destructor, its own thread destroys it when it next creates a value, calls [`reclaim`], or exits.
+/// - **The process exits**: the values of the thread that returns from `main` or calls `exit` are destroyed. Other threads keep
+///   theirs and can continue to use them.
 ///
-/// A panic in `Drop` while a thread exits aborts the process, as with std.
+/// If `Drop` panics while a thread exits, the process aborts, as with std.
 ///
-/// On Windows each fiber has a value of its own, destroyed with the fiber. Threads end one at a time there, under the
-/// loader's lock: a `Drop` must not wait for another thread to start or to end, as with std.
+/// [Guarantees and non-guarantees](crate::guide::guarantees) describes what happens in `exit`, in `fork`, in signal handlers, and in the
+/// last round of destructors.
+///
+/// # Platform notes
+///
+/// - **glibc, Android, FreeBSD, Apple systems**: the C library has a list of functions to call at thread exit
+///   (`__cxa_thread_atexit_impl`, `_tlv_atexit`), which std uses too. The crate's values are destroyed before those of std's
+///   thread-locals that the thread created before it first used this crate, so `Drop` can print and call
+///   `std::thread::current`.
+/// - **Other POSIX systems**, such as musl: the destructor of a key destroys the values (`pthread_key_create(3p)`). POSIX does not
+///   specify the order of the destructors of different keys, so std's thread-locals may be destroyed first.
+/// - **Windows**: each fiber has its own values, which are destroyed with the fiber (`FlsCallback`, in Microsoft's documentation of
+///   `PFLS_CALLBACK_FUNCTION`). Destructors run under the loader lock: `Drop` must not wait for another thread to start or to exit,
+///   or it deadlocks. The same holds for std.
 ///
 /// # Memory use
 ///
-/// On 64-bit targets a thread's first use takes 768 bytes, which hold five word-sized values. A value of up to 128 bytes takes 40 bytes more
-/// than its size, in multiples of 16, from memory that the thread keeps for the next ones, at most 128 KiB, until it ends; a larger value is
-/// an allocation of its own. Each thread has a table of one word for each slot number beyond 32, as long as the largest number of objects
-/// that were in use at a time. Four records of ended threads, with tables of up to 1,024 entries, are kept for threads to come; and those
-/// that hold values of [`PerThread`](crate::PerThread) objects.
+/// An object is one word and the initializer: two words with [`new`](Self::new). The following numbers are for 64-bit targets.
+///
+/// - A thread's first use of the crate takes 768 bytes, which have room for five word-sized values.
+/// - A value of up to 128 bytes takes its size plus 40 bytes, rounded up to a multiple of 16. The thread keeps this memory for later
+///   values, at most 128 KiB, until it exits. A larger value is an allocation of its own.
+/// - A thread has a table of one word for each slot number from 32 up to the highest that it has used, doubling. A new object gets a low
+///   free number, so the table grows with the largest number of objects that were in use at one time.
+/// - The crate keeps the memory of four ended threads for new ones, and that of threads which left values in a
+///   [`PerThread`](crate::PerThread).
 #[doc(alias("thread_specific_ptr", "FlsAlloc", "TlsAlloc", "pthread_key_create", "LocalKey"))]
 pub struct ThreadLocal<T: 'static, F = fn() -> T> {
     slot: Slot<T>,
@@ -95,15 +139,15 @@ pub struct ThreadLocal<T: 'static, F = fn() -> T> {
 }
 
 impl<T: 'static> ThreadLocal<T> {
-    /// A thread-local whose values are made by a function, or by a closure that captures nothing.
+    /// Creates a thread-local with a function, or a closure that captures nothing, as initializer.
     ///
-    /// It touches nothing: the operating system's key is taken on first use.
+    /// This neither allocates memory nor calls the operating system. The first use does.
     ///
-    /// # Captures
+    /// # Closures with captures
     ///
-    /// The initializer is a function pointer (`fn() -> T`), so that the type can be named in a `static` or a field. A closure that captures
-    /// a variable is none (error E0308, "expected fn pointer, found closure"): give it to [`from_fn`](Self::from_fn), or make the value
-    /// where it is used, with [`with_or`](Self::with_or).
+    /// For a closure that captures a variable, use [`from_fn`](Self::from_fn); or create the value where it is used, with
+    /// [`with_or`](Self::with_or). `new` rejects such a closure (error E0308, "expected fn pointer, found closure"), because a function
+    /// pointer keeps the type simple to name in a `static` or a field.
     ///
     /// # Examples
     ///
@@ -122,8 +166,12 @@ impl<T: 'static> ThreadLocal<T> {
 }
 
 impl<T: 'static> ThreadLocal<T, NoInit> {
-    /// A thread-local without an initializer: [`with_or`](Self::with_or), [`with_or_try`](Self::with_or_try) and the methods that set
-    /// a `Cell` or a `RefCell` make its values. There is no [`with`](ThreadLocal::with).
+    /// Creates a thread-local without an initializer.
+    ///
+    /// [`with_or`](Self::with_or), [`with_or_try`](Self::with_or_try) and the methods that set a `Cell` or a `RefCell` create its values.
+    /// Methods that need an initializer, such as [`with`](ThreadLocal::with), do not exist for it.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use os_thread_local::{NoInit, ThreadLocal};
@@ -142,8 +190,11 @@ impl<T: 'static> ThreadLocal<T, NoInit> {
     }
 }
 
-/// "No initializer", as a type: the second parameter of what [`ThreadLocal::without_init`] and
-/// [`PerThread::without_init`](crate::PerThread::without_init) make.
+/// The type parameter `F` of a [`ThreadLocal`] or [`PerThread`](crate::PerThread) without an initializer.
+///
+/// [`ThreadLocal::without_init`] and [`PerThread::without_init`](crate::PerThread::without_init) create such objects.
+///
+/// # Examples
 ///
 /// ```
 /// use os_thread_local::{NoInit, ThreadLocal};
@@ -160,7 +211,16 @@ impl<T: 'static> ThreadLocal<T, NoInit> {
 pub struct NoInit(pub(crate) ());
 
 impl<T: 'static, F> ThreadLocal<T, F> {
-    /// Calls `f` with this thread's value if there is one. It never makes one.
+    /// Calls `f` with this thread's value, or returns `None` if there is none.
+    ///
+    /// It neither creates a value nor allocates memory nor takes a lock. It also returns `None` if the thread has destroyed the value, or is
+    /// creating it.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `f` panics.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use os_thread_local::ThreadLocal;
@@ -175,11 +235,15 @@ impl<T: 'static, F> ThreadLocal<T, F> {
         self.slot.with_existing(f)
     }
 
-    /// Calls `f` with this thread's value, which is made first, with `init` instead of the object's initializer, if there is none.
+    /// Calls `f` with this thread's value, which `init` creates if there is none.
+    ///
+    /// `init` is called instead of the object's initializer.
     ///
     /// # Panics
     ///
-    /// Where [`try_with_or`](Self::try_with_or) gives an error, and where it panics.
+    /// Panics if [`try_with_or`](Self::try_with_or) would return an error, and in the same cases as `try_with_or`.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use os_thread_local::ThreadLocal;
@@ -198,15 +262,19 @@ impl<T: 'static, F> ThreadLocal<T, F> {
         }
     }
 
-    /// Calls `f` with this thread's value, which is made first, with `init` instead of the object's initializer, if there is none.
+    /// Calls `f` with this thread's value, which `init` creates if there is none, or returns an error.
+    ///
+    /// `init` is called instead of the object's initializer.
     ///
     /// # Errors
     ///
-    /// As for [`try_with`](ThreadLocal::try_with).
+    /// Returns the same errors as [`try_with`](ThreadLocal::try_with).
     ///
     /// # Panics
     ///
-    /// As for [`try_with`](ThreadLocal::try_with), with `init` as the initializer.
+    /// Panics in the same cases as [`try_with`](ThreadLocal::try_with), with `init` as the initializer.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use os_thread_local::ThreadLocal;
@@ -223,16 +291,20 @@ impl<T: 'static, F> ThreadLocal<T, F> {
         self.slot.with(init, f)
     }
 
-    /// Calls `f` with this thread's value, which is made first, with `init`, if there is none. `init` may fail.
+    /// Calls `f` with this thread's value, which the fallible `init` creates if there is none.
+    ///
+    /// `init` is called instead of the object's initializer.
     ///
     /// # Errors
     ///
-    /// - [`InitError::Init`]: what `init` gave. Nothing is stored, and the next access tries again.
-    /// - [`InitError::Access`]: what [`try_with`](ThreadLocal::try_with) gives.
+    /// - [`InitError::Init`]: `init` returned an error. No value is stored, and the next access calls an initializer again.
+    /// - [`InitError::Access`]: an error of [`try_with`](ThreadLocal::try_with).
     ///
     /// # Panics
     ///
-    /// As for [`try_with`](ThreadLocal::try_with), with `init` as the initializer.
+    /// Panics in the same cases as [`try_with`](ThreadLocal::try_with), with `init` as the initializer.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use os_thread_local::{InitError, NoInit, ThreadLocal};
@@ -263,7 +335,11 @@ impl<T: 'static, F> ThreadLocal<T, F> {
         }
     }
 
-    /// Takes this thread's value out, if there is one. The next access makes a new one.
+    /// Takes this thread's value out of the object, or returns `None` if there is none.
+    ///
+    /// The next access creates a new value.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use os_thread_local::ThreadLocal;
@@ -278,20 +354,25 @@ impl<T: 'static, F> ThreadLocal<T, F> {
         self.slot.remove()
     }
 
-    /// Performs everything that the first use on this thread needs except making the value: it takes the operating system's key,
-    /// the object's slot number, and this thread's record with room for the number. Afterwards only the memory for the value can be missing.
+    /// Performs everything that a first use on this thread needs, except creating the value.
+    ///
+    /// It creates the operating system's key and allocates the object's slot number and this thread's record, with room for the
+    /// number. After that, a first use on this thread can only fail if the memory for the value itself is not available.
     ///
     /// # Errors
     ///
-    /// [`OutOfKeys`](AccessError::OutOfKeys) and [`OutOfMemory`](AccessError::OutOfMemory): a later call tries again.
-    /// [`Recursive`](AccessError::Recursive) inside an allocation that the crate makes for the record or the number.
+    /// - [`OutOfKeys`](AccessError::OutOfKeys), [`OutOfMemory`](AccessError::OutOfMemory): no key or memory was available. A later call
+    ///   tries again.
+    /// - [`Recursive`](AccessError::Recursive): the global allocator made this call while the crate allocated memory for this thread.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use os_thread_local::ThreadLocal;
     ///
     /// static STATE: ThreadLocal<u64> = ThreadLocal::new(|| 0);
     ///
-    /// // At start-up, where a failure can still be reported.
+    /// // At startup, where a failure can still be reported.
     /// STATE.prepare()?;
     /// # Ok::<(), os_thread_local::AccessError>(())
     /// ```
@@ -299,7 +380,7 @@ impl<T: 'static, F> ThreadLocal<T, F> {
         self.slot.prepare()
     }
 
-    /// Makes this thread's value of `value`, or calls `f` with the one that is there and `value`.
+    /// Creates this thread's value from `value`, or calls `f` with the existing value and `value`.
     #[inline]
     pub(crate) fn set_or_make<V, R>(
         &self,
@@ -308,17 +389,20 @@ impl<T: 'static, F> ThreadLocal<T, F> {
         f: impl FnOnce(&T, V) -> R,
     ) -> Result<Option<R>, AccessError> {
         let value = Cell::new(Some(value));
-        // The initializer runs once at the most, and before the closure.
+        // The initializer runs at most once, and before the closure.
         let init = || make(value.take().unwrap_or_else(|| unreachable!()));
         self.slot.with(init, |there| value.take().map(|value| f(there, value)))
     }
 }
 
 impl<T: 'static, F: Fn() -> T> ThreadLocal<T, F> {
-    /// A thread-local whose values are made by any closure, which may capture.
+    /// Creates a thread-local with any closure as initializer, also one that captures.
     ///
-    /// The closure is part of the type. A field or a `static` names it as a type parameter (`struct Pool<F> { buffers: ThreadLocal<Vec<u8>,
-    /// F> }`) or as a boxed closure (`ThreadLocal<Vec<u8>, Box<dyn Fn() -> Vec<u8> + Send + Sync>>`).
+    /// The closure is part of the type. In a field or a `static`, name it with a type parameter
+    /// (`struct Pool<F> { buffers: ThreadLocal<Vec<u8>, F> }`) or box it
+    /// (`ThreadLocal<Vec<u8>, Box<dyn Fn() -> Vec<u8> + Send + Sync>>`).
+    ///
+    /// # Examples
     ///
     /// ```
     /// use os_thread_local::ThreadLocal;
@@ -336,13 +420,15 @@ impl<T: 'static, F: Fn() -> T> ThreadLocal<T, F> {
         ThreadLocal { slot: Slot::new(), init }
     }
 
-    /// Calls `f` with this thread's value, which is made first if there is none.
+    /// Calls `f` with this thread's value, which the initializer creates on first use.
+    ///
+    /// In code that may run while the thread exits, such as an implementation of [`Drop`], use [`try_with`](Self::try_with).
     ///
     /// # Returning references
     ///
-    /// The reference does not leave the closure, because the value ends with its thread, which the object may outlive. A closure
-    /// that returns the reference, or a [`Ref`](core::cell::Ref) made of it, does not compile ("lifetime may not live long enough"; error E0521,
-    /// "borrowed data escapes", if it is stored). Return a clone, or what the caller wants of the value; or take a closure from the caller:
+    /// The reference cannot leave the closure, because the object may outlive the thread and its value. A closure that returns the
+    /// reference, or a [`Ref`](core::cell::Ref) of it, does not compile ("lifetime may not live long enough"); nor does one that stores it
+    /// (error E0521, "borrowed data escapes"). Return a clone or a result instead, or take a closure from the caller:
     ///
     /// ```
     /// use os_thread_local::ThreadLocal;
@@ -359,15 +445,15 @@ impl<T: 'static, F: Fn() -> T> ThreadLocal<T, F> {
     ///
     /// # Process exit
     ///
-    /// The values of the thread that calls `exit` are destroyed, also if `f` calls it, and while `f` borrows one of them. `f` does not go
-    /// on, but two things may still see the value: another thread that `f` lent the reference to, and the destructor of a value that
-    /// was being changed. A `RefCell` that `f` has borrowed mutably is destroyed in the state that the change has reached: if code in `f`,
-    /// such as `sort_by` with a comparison that calls `exit`, has moved a part of it out and not back yet, that part is destroyed
-    /// twice. Do not call `exit` while a value is borrowed mutably. std destroys its main thread's values in the same way.
+    /// Do not call `exit` while a value is mutably borrowed. `exit` destroys the values of the calling thread, even if `f` calls it while it
+    /// borrows one of them. A `RefCell` that is mutably borrowed is then destroyed in the middle of the change. If code such as
+    /// `sort_by` has moved an element out, and the comparison calls `exit`, the element is destroyed twice, which is undefined
+    /// behaviour. If `f` has lent its reference to another thread, that thread may use the value after it was destroyed. std's
+    /// thread-locals of the main thread behave the same way with glibc.
     ///
     /// # Panics
     ///
-    /// Where [`try_with`](Self::try_with) gives an error, and where it panics.
+    /// Panics if [`try_with`](Self::try_with) would return an error, and in the same cases as `try_with`.
     ///
     /// # Examples
     ///
@@ -388,21 +474,47 @@ impl<T: 'static, F: Fn() -> T> ThreadLocal<T, F> {
         }
     }
 
-    /// Calls `f` with this thread's value, which is made first if there is none.
+    /// Calls `f` with this thread's value, which the initializer creates on first use, or returns an error.
     ///
     /// # Errors
     ///
-    /// - [`Destroyed`](AccessError::Destroyed): the thread is exiting, and its value is gone.
-    /// - [`Recursive`](AccessError::Recursive): the initializer is running.
-    /// - [`OutOfKeys`](AccessError::OutOfKeys), [`OutOfMemory`](AccessError::OutOfMemory): no key or memory was available for the first use; a later
-    ///   call tries again.
+    /// - [`Destroyed`](AccessError::Destroyed): the thread is exiting and has destroyed the value.
+    /// - [`Recursive`](AccessError::Recursive): this thread is creating the value.
+    /// - [`OutOfKeys`](AccessError::OutOfKeys), [`OutOfMemory`](AccessError::OutOfMemory): no key or memory was available for a first use. A
+    ///   later call tries again.
     ///
     /// # Panics
     ///
-    /// - If `f` panics.
-    /// - If the initializer panics. Nothing is stored then, and the next access runs it again.
-    /// - If a destructor panics that a first use runs: before it makes a value, it destroys those that dropped objects left on this
-    ///   thread (see [`reclaim`]). The rest of them are destroyed by a later call.
+    /// - Panics if `f` panics.
+    /// - Panics if the initializer panics. No value is stored, and the next access calls the initializer again.
+    /// - Panics if a destructor panics that a first use runs: before the thread creates a value, it destroys its values of dropped objects
+    ///   (see [`reclaim`]). A later call destroys the rest of them.
+    ///
+    /// # Examples
+    ///
+    /// In a destructor:
+    ///
+    /// ```
+    /// use os_thread_local::ThreadLocal;
+    /// use std::cell::RefCell;
+    ///
+    /// static POOL: ThreadLocal<RefCell<Vec<Vec<u8>>>> = ThreadLocal::new(RefCell::default);
+    ///
+    /// struct Buffer(Vec<u8>);
+    ///
+    /// impl Drop for Buffer {
+    ///     fn drop(&mut self) {
+    ///         let buffer = std::mem::take(&mut self.0);
+    ///         // If the thread is exiting and has destroyed `POOL`, the buffer is freed.
+    ///         let _ = POOL.try_with(|pool| pool.borrow_mut().push(buffer));
+    ///     }
+    /// }
+    ///
+    /// drop(Buffer(vec![1]));
+    /// assert_eq!(POOL.with_borrow(Vec::len), 1);
+    /// ```
+    ///
+    /// In an initializer that uses its own value:
     ///
     /// ```
     /// use os_thread_local::{AccessError, ThreadLocal};
@@ -418,15 +530,19 @@ impl<T: 'static, F: Fn() -> T> ThreadLocal<T, F> {
         self.slot.with(&self.init, f)
     }
 
-    /// Calls `f` with this thread's value, exclusively. It is made first if there is none.
+    /// Calls `f` with an exclusive reference to this thread's value, which the initializer creates on first use.
     ///
-    /// The reference does not leave the closure: the object may outlive the thread, but the value does not.
+    /// The reference cannot leave the closure, because the object may outlive the thread and its value.
     ///
-    /// If `f` exits the process, this thread's other values are destroyed, and this one is not, because `f` may be in the middle of changing it.
+    /// # Process exit
+    ///
+    /// If `f` calls `exit`, this value is leaked, because `f` may be in the middle of a change. The thread's other values are destroyed.
     ///
     /// # Panics
     ///
-    /// As for [`with`](Self::with).
+    /// Panics in the same cases as [`with`](Self::with).
+    ///
+    /// # Examples
     ///
     /// ```
     /// use os_thread_local::ThreadLocal;
@@ -445,15 +561,19 @@ impl<T: 'static, F: Fn() -> T> ThreadLocal<T, F> {
         }
     }
 
-    /// Calls `f` with this thread's value, exclusively. It is made first if there is none.
+    /// Calls `f` with an exclusive reference to this thread's value, creating it on first use, or returns an error.
+    ///
+    /// See [`with_mut`](Self::with_mut).
     ///
     /// # Errors
     ///
-    /// As for [`try_with`](Self::try_with).
+    /// Returns the same errors as [`try_with`](Self::try_with).
     ///
     /// # Panics
     ///
-    /// As for [`try_with`](Self::try_with).
+    /// Panics in the same cases as [`try_with`](Self::try_with).
+    ///
+    /// # Examples
     ///
     /// ```
     /// use os_thread_local::ThreadLocal;
@@ -467,7 +587,7 @@ impl<T: 'static, F: Fn() -> T> ThreadLocal<T, F> {
     }
 }
 
-/// Not generic: one copy for every `with`.
+/// Panics with the error's text. Not generic, so that all callers share one copy.
 #[cold]
 #[inline(never)]
 #[track_caller]
@@ -476,7 +596,7 @@ pub(crate) fn panic_access(what: &str, error: AccessError) -> ! {
 }
 
 impl<T: Default + 'static> Default for ThreadLocal<T> {
-    /// Values are made by `T::default`.
+    /// Creates a thread-local with `T::default` as initializer.
     #[doc(alias = "get_or_default")]
     fn default() -> Self {
         ThreadLocal::new(T::default)
@@ -484,21 +604,23 @@ impl<T: Default + 'static> Default for ThreadLocal<T> {
 }
 
 impl<T: 'static, F> fmt::Debug for ThreadLocal<T, F> {
-    /// Shows no value: the object does not know what other threads have.
+    /// Formats the name of the type without a value.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ThreadLocal").finish_non_exhaustive()
     }
 }
 
-/// Destroys the values that dropped objects left on this thread.
+/// Destroys this thread's values of objects that other threads have dropped.
 ///
-/// A value with a destructor may be `!Send`, so when an object is dropped on another thread its value stays here until this thread uses
-/// an object for the first time, exits, or calls this. A thread that does neither for long, and hears that objects it used
-/// are gone, may call it.
+/// A value with a destructor may be `!Send`. When another thread drops the object, the value therefore stays until its own thread
+/// creates a value, exits, or calls this function. Call it in a thread that does neither for a long time, after objects which it has used were
+/// dropped.
 ///
 /// # Panics
 ///
-/// If the `Drop` of a value panics. The others are destroyed by a later call.
+/// Panics if `Drop` of a value panics. A later call destroys the remaining values.
+///
+/// # Examples
 ///
 /// ```
 /// use os_thread_local::ThreadLocal;
