@@ -2,7 +2,7 @@
 //! thread, each against the drop of an object elsewhere.
 //!
 //! What every execution checks: each value is destroyed once, by its thread; nothing is left on the heap, and freed memory is not used;
-//! no thread takes a second lock, or allocates under one. `ci/loom-run mutations` shows that each model can fail.
+//! no thread takes a second lock, or allocates under one. `ci/mutants loom` shows that each model can fail.
 
 mod common;
 
