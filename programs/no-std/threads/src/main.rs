@@ -78,7 +78,7 @@ fn run() {
         // More than an operating system has keys for.
         many: (0..5_000).map(|_| ThreadLocal::new(|| Box::new(7))).collect(),
     });
-    FOO.with(|foo| *foo.borrow_mut() = 2);
+    FOO.with(|value| *value.borrow_mut() = 2);
     shared.tls.set(11);
 
     for round in 1..=3 {
