@@ -1,4 +1,4 @@
-//! Values that belong to the object: [`PerThread`], and the iterators over its values.
+//! [`PerThread`], whose values belong to the object, and the iterators over its values.
 
 use crate::storage::{ObjectSlot, Pointers, Taken};
 use crate::thread_local::panic_access;
@@ -9,34 +9,19 @@ use core::iter::FusedIterator;
 use core::marker::PhantomData;
 use core::panic::{RefUnwindSafe, UnwindSafe};
 
-/// A value per thread that belongs to the object: all of them can be visited, and they die with it.
+/// A value per thread that belongs to the object, so that its owner can read and collect the values of all threads.
 ///
-/// Each thread that uses the object works on a value of its own, without a lock. When a thread exits, its values of all `PerThread`
-/// objects stay, and a thread that begins later inherits them as they are: there are never more values than threads were alive at
-/// once. The owner of the object can look at all values ([`iter_mut`](Self::iter_mut)), take them out ([`drain`](Self::drain), [`into_iter`](IntoIterator::into_iter)), or drop them;
-/// where `T` is [`Sync`], any thread can look at them while their threads work ([`iter`](Self::iter)).
+/// Each thread that uses the object has its own `T`, and needs no lock to use it. When a thread exits, its value stays in the object, and
+/// a thread that starts later inherits it unchanged. There are never more values than the largest number of threads that were
+/// alive at one time. The owner of the object can visit all values ([`iter_mut`](Self::iter_mut)), take them out
+/// ([`drain`](Self::drain), [`into_iter`](IntoIterator::into_iter)) or destroy them ([`clear`](Self::clear)). If `T` is [`Sync`], any thread
+/// can visit the values while their threads use them ([`iter`](Self::iter)).
 ///
-/// With [`ThreadLocal`](crate::ThreadLocal) the values belong to the threads: take that for what is of no use after its thread
-/// (a handle, a cache, a value that is `!Send`), and `PerThread` for what is gathered in the end (counters, partial results, buffers).
+/// Use `PerThread` for values that are useful after their threads have ended: counters, partial results, buffers. Use
+/// [`ThreadLocal`](crate::ThreadLocal) for values that are not, such as handles and caches, and for values that are `!Send`.
 ///
-/// `T` need not be `Sync`, and it may borrow. No reference to a value leaves the closure of `with`, so a value that was inherited has one
-/// user.
-///
-/// # Values that are not `Send`
-///
-/// `T` must be [`Send`], because another thread may inherit a value, look at it in [`iter_mut`](Self::iter_mut), or destroy it. For an `Rc`, a
-/// guard or a raw pointer (error E0277, "cannot be sent between threads safely") take [`ThreadLocal`](crate::ThreadLocal), whose values never leave
-/// their thread; or `Arc` for `Rc`; or wrap the pointer in a type for which `unsafe impl Send` holds.
-///
-/// # When values are destroyed
-///
-/// With the object, at once, by the thread that drops it; or when they are taken out ([`clear`](Self::clear), [`drain`](Self::drain),
-/// [`remove`](Self::remove)). Not when a thread exits: destructors that run then and use the object find the thread's value still there, or,
-/// once it was left to others, a new one, or one that they inherit. Values of a `static` are not destroyed when the process exits.
-///
-/// On Windows each fiber has a value of its own, which it leaves behind when it is deleted. There std's thread-local values may be
-/// destroyed after this crate's: a value that their destructors make or inherit stays with the thread that has ended, and is not
-/// used again until it is taken out or the object is dropped.
+/// `T` need not be `Sync`, and can borrow. References do not leave the closure of [`with`](Self::with), so that a thread which inherits a
+/// value is the only one to use it.
 ///
 /// # Examples
 ///
@@ -57,6 +42,36 @@ use core::panic::{RefUnwindSafe, UnwindSafe};
 /// let total: u32 = hits.into_iter().map(Cell::into_inner).sum();
 /// assert_eq!(total, 4000);
 /// ```
+///
+/// # Values that are not `Send`
+///
+/// `T` must be [`Send`], because another thread can inherit a value, visit it in [`iter_mut`](Self::iter_mut), or destroy it. If `T` is an
+/// `Rc`, a guard or a raw pointer, the compiler reports error E0277 ("cannot be sent between threads safely"). Use
+/// [`ThreadLocal`](crate::ThreadLocal), whose values never leave their threads; or replace `Rc` by `Arc`; or wrap the pointer in a type
+/// for which `unsafe impl Send` is sound.
+///
+/// # When values are destroyed
+///
+/// - **A thread exits**: its values stay. A destructor that runs at thread exit and uses the object finds the thread's value; if the
+///   thread has already left it to later threads, the destructor gets a new value or inherits one.
+/// - **The object is dropped**: the dropping thread destroys all values at once. To destroy values earlier, use [`clear`](Self::clear),
+///   [`drain`](Self::drain) or [`remove`](Self::remove).
+/// - **The process exits**: the values of a `static` are not destroyed.
+///
+/// [Guarantees and non-guarantees](crate::guide::guarantees) describes what happens in `exit`, in `fork`, and in signal handlers.
+///
+/// # Platform notes
+///
+/// On Windows each fiber has its own value, which stays in the object when the fiber is deleted. std may destroy its thread-locals after
+/// this crate's work at thread exit is done. A value that their destructors create or inherit is not inherited again. It stays in the
+/// object until it is taken out or the object is dropped.
+///
+/// # Memory use
+///
+/// A value takes its size plus 40 bytes on 64-bit targets. It is allocated by the global allocator, and stays until it is taken out or the
+/// object is dropped. An object is two words and the initializer: three words with [`new`](Self::new). A thread uses a record and a table, as with
+/// [`ThreadLocal`](crate::ThreadLocal#memory-use). They stay when the thread exits, as long as they refer to values that no thread has
+/// inherited yet.
 #[doc(alias("CachedThreadLocal", "enumerable_thread_specific", "combinable"))]
 pub struct PerThread<T: Send, F = fn() -> T> {
     slot: ObjectSlot<T>,
@@ -64,16 +79,17 @@ pub struct PerThread<T: Send, F = fn() -> T> {
 }
 
 impl<T: Send> PerThread<T> {
-    /// A per-thread object whose values are made by a function, or by a closure that captures nothing.
+    /// Creates an object with a function, or a closure that captures nothing, as initializer.
     ///
-    /// # Captures
+    /// This neither allocates memory nor calls the operating system. The first use does.
     ///
-    /// The initializer is a function pointer (`fn() -> T`), so that the type can be named in a `static` or a field. A closure that captures
-    /// a variable is none (error E0308, "expected fn pointer, found closure"): give it to [`from_fn`](Self::from_fn), or make the value
-    /// where it is used, with [`with_or`](Self::with_or).
+    /// # Closures with captures
     ///
-    /// A `T` that is not `Send` is refused, too (error E0277): see
-    /// [Values that are not `Send`](PerThread#values-that-are-not-send).
+    /// For a closure that captures a variable, use [`from_fn`](Self::from_fn); or create the value where it is used, with
+    /// [`with_or`](Self::with_or). `new` rejects such a closure (error E0308, "expected fn pointer, found closure"), because a function
+    /// pointer keeps the type simple to name in a `static` or a field.
+    ///
+    /// If the compiler reports error E0277, see [Values that are not `Send`](PerThread#values-that-are-not-send).
     ///
     /// # Examples
     ///
@@ -90,8 +106,12 @@ impl<T: Send> PerThread<T> {
 }
 
 impl<T: Send> PerThread<T, NoInit> {
-    /// A per-thread object without an initializer: [`with_or`](Self::with_or), [`with_or_try`](Self::with_or_try) and the methods that
-    /// set a `Cell` or a `RefCell` make its values. There is no [`with`](PerThread::with).
+    /// Creates an object without an initializer.
+    ///
+    /// [`with_or`](Self::with_or), [`with_or_try`](Self::with_or_try) and the methods that set a `Cell` or a `RefCell` create its values.
+    /// Methods that need an initializer, such as [`with`](PerThread::with), do not exist for it.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use os_thread_local::{NoInit, PerThread};
@@ -119,7 +139,15 @@ impl<T: Send> PerThread<T, NoInit> {
 }
 
 impl<T: Send, F> PerThread<T, F> {
-    /// Calls `f` with this thread's value if it has one. It never makes one.
+    /// Calls `f` with this thread's value, or returns `None` if there is none.
+    ///
+    /// It neither creates a value nor allocates memory nor takes a lock. It also returns `None` while the thread is creating the value.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `f` panics.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use os_thread_local::PerThread;
@@ -134,11 +162,15 @@ impl<T: Send, F> PerThread<T, F> {
         self.slot.with_existing(f)
     }
 
-    /// Calls `f` with this thread's value. If it has none, `init` makes one, instead of the object's initializer.
+    /// Calls `f` with this thread's value, which `init` creates if there is none.
+    ///
+    /// `init` is called instead of the object's initializer, and only if the thread inherits no value.
     ///
     /// # Panics
     ///
-    /// Where [`try_with_or`](Self::try_with_or) gives an error, and where it panics.
+    /// Panics if [`try_with_or`](Self::try_with_or) would return an error, and in the same cases as `try_with_or`.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use os_thread_local::PerThread;
@@ -157,15 +189,19 @@ impl<T: Send, F> PerThread<T, F> {
         }
     }
 
-    /// Calls `f` with this thread's value. If it has none, `init` makes one, instead of the object's initializer.
+    /// Calls `f` with this thread's value, which `init` creates if there is none, or returns an error.
+    ///
+    /// `init` is called instead of the object's initializer, and only if the thread inherits no value.
     ///
     /// # Errors
     ///
-    /// As for [`try_with`](PerThread::try_with).
+    /// Returns the same errors as [`try_with`](PerThread::try_with).
     ///
     /// # Panics
     ///
-    /// As for [`try_with`](PerThread::try_with), with `init` as the initializer.
+    /// Panics in the same cases as [`try_with`](PerThread::try_with), with `init` as the initializer.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use os_thread_local::PerThread;
@@ -182,16 +218,20 @@ impl<T: Send, F> PerThread<T, F> {
         self.slot.with(init, f)
     }
 
-    /// Calls `f` with this thread's value. If it has none, `init` makes one, which may fail.
+    /// Calls `f` with this thread's value, which the fallible `init` creates if there is none.
+    ///
+    /// `init` is called instead of the object's initializer, and only if the thread inherits no value.
     ///
     /// # Errors
     ///
-    /// - [`InitError::Init`]: what `init` gave. Nothing is stored, and the next access tries again.
-    /// - [`InitError::Access`]: what [`try_with`](PerThread::try_with) gives.
+    /// - [`InitError::Init`]: `init` returned an error. No value is stored, and the next access calls an initializer again.
+    /// - [`InitError::Access`]: an error of [`try_with`](PerThread::try_with).
     ///
     /// # Panics
     ///
-    /// As for [`try_with`](PerThread::try_with), with `init` as the initializer.
+    /// Panics in the same cases as [`try_with`](PerThread::try_with), with `init` as the initializer.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use os_thread_local::{InitError, PerThread};
@@ -222,7 +262,11 @@ impl<T: Send, F> PerThread<T, F> {
         }
     }
 
-    /// Takes this thread's value out, if it has one. Its next access makes another.
+    /// Takes this thread's value out of the object, or returns `None` if there is none.
+    ///
+    /// The thread's next access creates a new value.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use os_thread_local::PerThread;
@@ -237,20 +281,25 @@ impl<T: Send, F> PerThread<T, F> {
         self.slot.remove()
     }
 
-    /// Performs everything that the first use on this thread needs except making the value: it takes the operating system's key,
-    /// the object's slot number, and this thread's record with room for the number. Afterwards only the memory for the value can be missing.
+    /// Performs everything that a first use on this thread needs, except creating the value.
+    ///
+    /// It creates the operating system's key and allocates the object's slot number and this thread's record, with room for the
+    /// number. After that, a first use on this thread can only fail if the memory for the value itself is not available.
     ///
     /// # Errors
     ///
-    /// [`OutOfKeys`](AccessError::OutOfKeys) and [`OutOfMemory`](AccessError::OutOfMemory): a later call tries again.
-    /// [`Recursive`](AccessError::Recursive) inside an allocation that the crate makes for the record or the number.
+    /// - [`OutOfKeys`](AccessError::OutOfKeys), [`OutOfMemory`](AccessError::OutOfMemory): no key or memory was available. A later call
+    ///   tries again.
+    /// - [`Recursive`](AccessError::Recursive): the global allocator made this call while the crate allocated memory for this thread.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use os_thread_local::PerThread;
     ///
     /// static COUNTS: PerThread<u64> = PerThread::new(|| 0);
     ///
-    /// // At start-up, where a failure can still be reported.
+    /// // At startup, where a failure can still be reported.
     /// COUNTS.prepare()?;
     /// # Ok::<(), os_thread_local::AccessError>(())
     /// ```
@@ -258,9 +307,11 @@ impl<T: Send, F> PerThread<T, F> {
         self.slot.prepare()
     }
 
-    /// The number of values: at most as many as threads were alive at once.
+    /// Returns the number of values.
     ///
-    /// It counts them one by one, without a lock. Values that other threads make meanwhile may be missed.
+    /// It counts the values one by one, without a lock, and may miss values that other threads create at the same time.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use os_thread_local::PerThread;
@@ -275,7 +326,9 @@ impl<T: Send, F> PerThread<T, F> {
         self.slot.iter().count()
     }
 
-    /// Whether no thread has made a value yet.
+    /// Returns `true` if the object has no values.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use os_thread_local::PerThread;
@@ -288,9 +341,11 @@ impl<T: Send, F> PerThread<T, F> {
         self.slot.iter().next().is_none()
     }
 
-    /// Iterates over all values, newest first, while other threads go on using theirs.
+    /// Returns an iterator over all values, newest first, which other threads can use at the same time.
     ///
-    /// Values that are made meanwhile may be missed; none is visited twice. No lock is held, and no thread waits for the iterator.
+    /// The iterator may miss values that are created during the iteration. It visits no value twice. It holds no lock.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use os_thread_local::PerThread;
@@ -316,7 +371,15 @@ impl<T: Send, F> PerThread<T, F> {
         Iter { values: self.slot.iter(), _values: PhantomData }
     }
 
-    /// Calls `f` with every value, newest first, while other threads go on using theirs: [`iter`](Self::iter) as a call.
+    /// Calls `f` with each value, newest first, while other threads can use theirs.
+    ///
+    /// This is `self.iter().for_each(f)`: see [`iter`](Self::iter).
+    ///
+    /// # Panics
+    ///
+    /// Panics if `f` panics.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use os_thread_local::PerThread;
@@ -335,7 +398,9 @@ impl<T: Send, F> PerThread<T, F> {
         self.iter().for_each(f)
     }
 
-    /// Iterates over all values, exclusively, newest first.
+    /// Returns an iterator over exclusive references to all values, newest first.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use os_thread_local::PerThread;
@@ -352,7 +417,11 @@ impl<T: Send, F> PerThread<T, F> {
         IterMut { len: values.clone().count(), values, _values: PhantomData }
     }
 
-    /// Takes all values out. What is left when the iterator is dropped is destroyed.
+    /// Takes all values out of the object and returns them as an iterator.
+    ///
+    /// Dropping the iterator destroys the values that it has not returned yet.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use os_thread_local::PerThread;
@@ -366,7 +435,15 @@ impl<T: Send, F> PerThread<T, F> {
         Drain { values: self.take_all(), _object: PhantomData }
     }
 
-    /// Destroys all values. The next access of each thread makes a new one.
+    /// Destroys all values.
+    ///
+    /// Each thread's next access creates a new value.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `Drop` of a value panics.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use os_thread_local::PerThread;
@@ -385,7 +462,7 @@ impl<T: Send, F> PerThread<T, F> {
         IntoIter { len: values.len(), values }
     }
 
-    /// Makes this thread's value of `value`, or calls `f` with the one that is there and `value`.
+    /// Creates this thread's value from `value`, or calls `f` with the existing value and `value`.
     #[inline]
     pub(crate) fn set_or_make<V, R>(
         &self,
@@ -394,14 +471,20 @@ impl<T: Send, F> PerThread<T, F> {
         f: impl FnOnce(&T, V) -> R,
     ) -> Result<Option<R>, AccessError> {
         let value = Cell::new(Some(value));
-        // The initializer runs once at the most, and before the closure.
+        // The initializer runs at most once, and before the closure.
         let init = || make(value.take().unwrap_or_else(|| unreachable!()));
         self.slot.with(init, |there| value.take().map(|value| f(there, value)))
     }
 }
 
 impl<T: Send, F: Fn() -> T> PerThread<T, F> {
-    /// A per-thread object whose values are made by any closure, which may capture.
+    /// Creates an object with any closure as initializer, also one that captures.
+    ///
+    /// The closure is part of the type. In a field or a `static`, name it with a type parameter
+    /// (`struct Pool<F> { buffers: PerThread<Vec<u8>, F> }`) or box it
+    /// (`PerThread<Vec<u8>, Box<dyn Fn() -> Vec<u8> + Send + Sync>>`).
+    ///
+    /// # Examples
     ///
     /// ```
     /// use os_thread_local::PerThread;
@@ -409,7 +492,7 @@ impl<T: Send, F: Fn() -> T> PerThread<T, F> {
     ///
     /// let size = 16;
     /// let words = vec![String::from("a"), String::from("b")];
-    /// // The values may borrow.
+    /// // The values can borrow.
     /// let seen = PerThread::from_fn(|| Mutex::new(Vec::<&str>::with_capacity(size)));
     /// seen.with(|v| v.lock().unwrap().push(&words[0]));
     /// assert_eq!(seen.len(), 1);
@@ -419,13 +502,15 @@ impl<T: Send, F: Fn() -> T> PerThread<T, F> {
         PerThread { slot: ObjectSlot::new(), init }
     }
 
-    /// Calls `f` with this thread's value. If it has none, the initializer makes one.
+    /// Calls `f` with this thread's value, which the thread inherits or the initializer creates on first use.
+    ///
+    /// An inherited value is as its last thread left it. Reset a buffer before use rather than after.
     ///
     /// # Returning references
     ///
-    /// The reference does not leave the closure, because another thread may take the value over when this one has exited. A closure
-    /// that returns the reference, or a [`Ref`](core::cell::Ref) made of it, does not compile ("lifetime may not live long enough"; error E0521,
-    /// "borrowed data escapes", if it is stored). Return a clone, or what the caller wants of the value; or take a closure from the caller:
+    /// The reference cannot leave the closure, because another thread can inherit the value when this one has exited. A closure that returns
+    /// the reference, or a [`Ref`](core::cell::Ref) of it, does not compile ("lifetime may not live long enough"); nor does one that stores it
+    /// (error E0521, "borrowed data escapes"). Return a clone or a result instead, or take a closure from the caller:
     ///
     /// ```
     /// use os_thread_local::PerThread;
@@ -444,11 +529,12 @@ impl<T: Send, F: Fn() -> T> PerThread<T, F> {
     /// assert_eq!(with_buffer(|buffer| buffer.len()), 0);
     /// ```
     ///
-    /// Who borrows the object exclusively may keep a reference as long: see [`get_mut`](Self::get_mut) and [`iter_mut`](Self::iter_mut).
+    /// With an exclusive borrow of the object a reference can live longer: see [`get_mut`](Self::get_mut) and
+    /// [`iter_mut`](Self::iter_mut).
     ///
     /// # Panics
     ///
-    /// Where [`try_with`](Self::try_with) gives an error, and where it panics.
+    /// Panics if [`try_with`](Self::try_with) would return an error, and in the same cases as `try_with`.
     ///
     /// # Examples
     ///
@@ -469,20 +555,22 @@ impl<T: Send, F: Fn() -> T> PerThread<T, F> {
         }
     }
 
-    /// Calls `f` with this thread's value. If it has none, the initializer makes one.
+    /// Calls `f` with this thread's value, inheriting or creating it on first use, or returns an error.
     ///
     /// # Errors
     ///
-    /// - [`Recursive`](AccessError::Recursive): the initializer is running.
-    /// - [`OutOfKeys`](AccessError::OutOfKeys), [`OutOfMemory`](AccessError::OutOfMemory): no key or memory was available for the first use; a later
-    ///   call tries again.
+    /// - [`Recursive`](AccessError::Recursive): this thread is creating the value.
+    /// - [`OutOfKeys`](AccessError::OutOfKeys), [`OutOfMemory`](AccessError::OutOfMemory): no key or memory was available for a first use. A
+    ///   later call tries again.
     ///
     /// # Panics
     ///
-    /// - If `f` panics.
-    /// - If the initializer panics. Nothing is stored then, and the next access runs it again.
-    /// - If a destructor panics that a first use runs: before it makes a value, it destroys those that dropped objects of the type
-    ///   [`ThreadLocal`](crate::ThreadLocal) left on this thread (see [`reclaim`](crate::reclaim)). The rest of them are destroyed by a later call.
+    /// - Panics if `f` panics.
+    /// - Panics if the initializer panics. No value is stored, and the next access calls the initializer again.
+    /// - Panics if a destructor panics that a first use runs: before the thread creates a value, it destroys its values of dropped
+    ///   [`ThreadLocal`](crate::ThreadLocal) objects (see [`reclaim`](crate::reclaim)). A later call destroys the rest of them.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use os_thread_local::PerThread;
@@ -495,11 +583,13 @@ impl<T: Send, F: Fn() -> T> PerThread<T, F> {
         self.slot.with(&self.init, f)
     }
 
-    /// Calls `f` with this thread's value, exclusively; it is made if there is none.
+    /// Calls `f` with an exclusive reference to this thread's value, which the thread inherits or the initializer creates on first use.
     ///
     /// # Panics
     ///
-    /// As for [`with`](Self::with).
+    /// Panics in the same cases as [`with`](Self::with).
+    ///
+    /// # Examples
     ///
     /// ```
     /// use os_thread_local::PerThread;
@@ -517,15 +607,17 @@ impl<T: Send, F: Fn() -> T> PerThread<T, F> {
         }
     }
 
-    /// Calls `f` with this thread's value, exclusively; it is made if there is none.
+    /// Calls `f` with an exclusive reference to this thread's value, inheriting or creating it on first use, or returns an error.
     ///
     /// # Errors
     ///
-    /// As for [`try_with`](Self::try_with).
+    /// Returns the same errors as [`try_with`](Self::try_with).
     ///
     /// # Panics
     ///
-    /// As for [`try_with`](Self::try_with).
+    /// Panics in the same cases as [`try_with`](Self::try_with).
+    ///
+    /// # Examples
     ///
     /// ```
     /// use os_thread_local::PerThread;
@@ -538,17 +630,19 @@ impl<T: Send, F: Fn() -> T> PerThread<T, F> {
         self.get_mut().map(f)
     }
 
-    /// This thread's value, exclusively; made if it has none.
+    /// Returns an exclusive reference to this thread's value, inheriting or creating it on first use.
     ///
-    /// Unlike [`with_mut`](Self::with_mut) it gives the reference out: the value is the object's, and stays when the thread exits.
+    /// The reference can outlive the thread, because the value belongs to the object.
     ///
     /// # Errors
     ///
-    /// As for [`try_with`](Self::try_with).
+    /// Returns the same errors as [`try_with`](Self::try_with).
     ///
     /// # Panics
     ///
-    /// As for [`try_with`](Self::try_with).
+    /// Panics in the same cases as [`try_with`](Self::try_with).
+    ///
+    /// # Examples
     ///
     /// ```
     /// use os_thread_local::PerThread;
@@ -565,7 +659,7 @@ impl<T: Send, F: Fn() -> T> PerThread<T, F> {
 }
 
 impl<T: Default + Send> Default for PerThread<T> {
-    /// Values are made by `T::default`.
+    /// Creates an object with `T::default` as initializer.
     #[doc(alias = "get_or_default")]
     fn default() -> Self {
         PerThread::new(T::default)
@@ -605,7 +699,11 @@ impl<'a, T: Send, F> IntoIterator for &'a mut PerThread<T, F> {
     }
 }
 
-/// An iterator over the values of a [`PerThread`] while their threads use them; from [`iter`](PerThread::iter).
+/// An iterator over shared references to the values of a [`PerThread`].
+///
+/// [`PerThread::iter`] creates it.
+///
+/// # Examples
 ///
 /// ```
 /// use os_thread_local::PerThread;
@@ -620,7 +718,7 @@ pub struct Iter<'a, T> {
     _values: PhantomData<&'a T>,
 }
 
-// SAFETY: it is a number of `&T`.
+// SAFETY: it is equivalent to a list of `&T`.
 unsafe impl<T: Sync> Send for Iter<'_, T> {}
 // SAFETY: as above.
 unsafe impl<T: Sync> Sync for Iter<'_, T> {}
@@ -632,8 +730,8 @@ impl<'a, T> Iterator for Iter<'a, T> {
     type Item = &'a T;
 
     fn next(&mut self) -> Option<&'a T> {
-        // SAFETY: the value is not destroyed or moved while the object is borrowed, and `T` is `Sync` (`PerThread::iter`), so
-        // that this thread may look at it beside its own.
+        // SAFETY: the value is neither destroyed nor moved while the object is borrowed. `PerThread::iter` requires `T: Sync`, so
+        // several threads can have a reference to it.
         self.values.next().map(|value| unsafe { &*value })
     }
 }
@@ -652,7 +750,11 @@ impl<T> fmt::Debug for Iter<'_, T> {
     }
 }
 
-/// An iterator over the values of a [`PerThread`], exclusively; from [`iter_mut`](PerThread::iter_mut).
+/// An iterator over exclusive references to the values of a [`PerThread`].
+///
+/// [`PerThread::iter_mut`] creates it.
+///
+/// # Examples
 ///
 /// ```
 /// use os_thread_local::PerThread;
@@ -668,12 +770,12 @@ pub struct IterMut<'a, T> {
     _values: PhantomData<&'a mut T>,
 }
 
-// SAFETY: it is a number of `&mut T`.
+// SAFETY: it is equivalent to a list of `&mut T`.
 unsafe impl<T: Send> Send for IterMut<'_, T> {}
-// SAFETY: as above; a shared one gives nothing out.
+// SAFETY: as above; a shared reference to the iterator gives no access to the values.
 unsafe impl<T: Sync> Sync for IterMut<'_, T> {}
 
-// As a `&mut T`, it is not `UnwindSafe`.
+// Like `&mut T`, it is not `UnwindSafe`.
 impl<T: RefUnwindSafe> RefUnwindSafe for IterMut<'_, T> {}
 
 impl<'a, T> Iterator for IterMut<'a, T> {
@@ -682,8 +784,8 @@ impl<'a, T> Iterator for IterMut<'a, T> {
     fn next(&mut self) -> Option<&'a mut T> {
         let value = self.values.next()?;
         self.len -= 1;
-        // SAFETY: the object is borrowed exclusively for `'a`. Each is visited once, so the references are to different
-        // values.
+        // SAFETY: the object is borrowed exclusively for `'a`. Each value is visited once, so no two references are to the same
+        // value.
         Some(unsafe { &mut *value })
     }
 
@@ -701,7 +803,12 @@ impl<T> fmt::Debug for IterMut<'_, T> {
     }
 }
 
-/// The values of a [`PerThread`], taken out of it; from [`into_iter`](IntoIterator::into_iter). Dropped, it destroys the rest.
+/// An iterator over the values taken out of a [`PerThread`].
+///
+/// [`PerThread::into_iter`] creates it. Dropping it destroys the values that it has not
+/// returned yet.
+///
+/// # Examples
 ///
 /// ```
 /// use os_thread_local::PerThread;
@@ -715,9 +822,9 @@ pub struct IntoIter<T> {
     len: usize,
 }
 
-// SAFETY: it is a number of `T`s, in memory of its own.
+// SAFETY: it owns a list of `T`.
 unsafe impl<T: Send> Send for IntoIter<T> {}
-// SAFETY: as above; a shared one gives nothing out.
+// SAFETY: as above; a shared reference to the iterator gives no access to the values.
 unsafe impl<T: Sync> Sync for IntoIter<T> {}
 
 impl<T: UnwindSafe> UnwindSafe for IntoIter<T> {}
@@ -746,7 +853,11 @@ impl<T> fmt::Debug for IntoIter<T> {
     }
 }
 
-/// The values of a [`PerThread`], taken out of it; from [`drain`](PerThread::drain). Dropped, it destroys the rest.
+/// A draining iterator over the values of a [`PerThread`].
+///
+/// [`PerThread::drain`] creates it. Dropping it destroys the values that it has not returned yet.
+///
+/// # Examples
 ///
 /// ```
 /// use os_thread_local::PerThread;
