@@ -1,15 +1,16 @@
-//! The one word through which an object finds its values: the root slot's key and the object's slot number, packed, so
-//! that the fast path loads one thing and touches no global.
+//! The word of an object: the location of the root slot and the object's slot number, packed so that the fast path loads one word
+//! and reads no static.
 //!
 //! ```text
-//! packed      | root slot          | 0 0  slot number           |   where it is fits the upper half, the number the rest
-//! indirect    | key                | 0 1  slot number           |   a direct read was possible, and refused: `sys::direct`
-//! unpacked    | slot number, upper | 1    slot number, lower    |   the key is looked up in `root`
+//! packed      | root slot          | 0 0  slot number           |   both fit; the normal form
+//! indirect    | key                | 0 1  slot number           |   a direct read is possible on this target but was refused
+//! unpacked    | slot number, upper | 1    slot number, lower    |   one of them does not fit: the key is read from `root`
 //! unassigned  | 1 1 1 1 1 1 1 1 1  | 1    1 1 1 1 1 1 1 1       |
 //! ```
 //!
-//! The halves are 32 bits wide on 64-bit targets and 16 on 32-bit ones. All but "packed" have one of the lower half's two
-//! top bits set, so that `lower half < INLINE` says in one comparison that everything is where it should be.
+//! The halves have 32 bits on 64-bit targets and 16 on 32-bit targets. All forms but "packed" set one of the two top bits of the
+//! lower half. So a single comparison, `lower half < INLINE`, tells the fast path that the word is packed and that the entry is
+//! inline.
 
 use super::numbers::MAX_NUMBER;
 use crate::sys::direct;
@@ -18,21 +19,24 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 pub(crate) const HALF: u32 = usize::BITS / 2;
 pub(crate) const LOWER: usize = (1 << HALF) - 1;
 pub(crate) const UNPACKED: usize = 1 << (HALF - 1);
-/// The bit of the words "indirect"; where there are none, numbers have it for themselves.
+/// The bit that marks the form "indirect". Where that form is not used, the bit belongs to the number.
 pub(crate) const INDIRECT: usize = if direct::POSSIBLE { UNPACKED >> 1 } else { UNPACKED };
 const UNASSIGNED: usize = usize::MAX;
 
-/// What an object holds to find the root slot.
+/// The location of the root slot, as a word holds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Locator {
-    /// For `root::read`.
+    /// An argument for `root::read`.
     Read(usize),
-    /// For `root::read_indirect`: a direct read was possible, and refused.
+    /// An argument for `root::read_indirect`: a direct read is possible on this target but was refused.
     ReadIndirect(usize),
 }
 
-/// Ordering: a thread that sees a slot number must see that its key was created, its mask published, and the hooks installed. The
-/// number is stored with release after that, and loaded with acquire.
+/// An object's word. A number is assigned once and never changes.
+///
+/// Ordering: a thread that loads an assigned word must be able to use the root key and the number's mask, so it must see the key
+/// created and the bucket of masks published. The assigning thread did or saw both before it stores the word with release; the
+/// word is loaded with acquire.
 pub(crate) struct SlotWord(AtomicUsize);
 
 impl SlotWord {
@@ -54,7 +58,7 @@ impl SlotWord {
         }
     }
 
-    /// Assigns `number`, unless another thread was first: then it gives the number that the object has.
+    /// Assigns `number`. If another thread was first, returns the number that it assigned.
     pub(crate) fn assign(&self, number: u32, locator: Locator) -> Result<(), u32> {
         let word = pack(number as usize, locator);
         match self.0.compare_exchange(UNASSIGNED, word, Ordering::AcqRel, Ordering::Acquire) {

@@ -1,4 +1,4 @@
-//! A value block: one value, and the header through which it is found and destroyed.
+//! Value blocks: a value behind a header, through which the non-generic code finds and destroys it.
 
 use super::arena::{self, Arena};
 use crate::lock::count;
@@ -11,20 +11,21 @@ use core::panic::RefUnwindSafe;
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicPtr, Ordering};
 
-/// Whose a value is: the one property in which the values of `ThreadLocal` and `PerThread` differ.
+/// Who owns a value: the one property in which the values of `ThreadLocal` and `PerThread` differ.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Owner {
-    /// Destroyed when its thread exits, by that thread.
+    /// The thread destroys the value when it exits.
     Thread,
-    /// Stays when its thread exits, for the next thread that gets the record; destroyed with the object.
+    /// The object destroys the value when it is dropped. When the value's thread exits, the next thread that gets the record inherits
+    /// the value.
     Object,
 }
 
-/// What the code that is not generic needs to know of a value's type.
+/// What the non-generic code needs to know about a value's type.
 pub(crate) struct ValueVTable {
     layout: Layout,
     drop: Option<unsafe fn(NonNull<Block>)>,
-    /// The size class of the arena that takes such blocks, if it does.
+    /// The arena's size class for such blocks, or `None` if they come from the global allocator.
     class: Option<usize>,
     pub(crate) owner: Owner,
 }
@@ -37,7 +38,7 @@ impl ValueVTable {
             drop: if mem::needs_drop::<T>() { Some(drop_value::<T>) } else { None },
             class: match owner {
                 Owner::Thread => arena::class_of(layout),
-                // It outlives its thread.
+                // The value outlives its thread's arena.
                 Owner::Object => None,
             },
             owner,
@@ -49,39 +50,46 @@ impl ValueVTable {
     }
 }
 
+/// # Safety
+/// The block was allocated for a `T` and has its value, which the caller owns and does not use afterwards.
 unsafe fn drop_value<T>(block: NonNull<Block>) {
-    // SAFETY: `ValueVTable::new::<T>` puts this function beside blocks with a `T`; the caller owns the value.
+    // SAFETY: the block has a `T`, which the caller owns (this function's contract).
     unsafe { ptr::drop_in_place(value::<T>(block)) }
 }
 
-/// The header of a value. Every field but `next_handed` belongs to the thread whose record the block is found through; the fields
-/// of an object-owned block do not change from when it is in its object's list until the object is borrowed exclusively.
+/// The header of a value.
+///
+/// Only the owning thread of the record that leads to the block accesses the fields, with two exceptions: a dropper that has taken
+/// the block out of its entry reads them and writes `next_handed` or `older` (invariant 3), and all threads may read those of an
+/// object-owned block, which do not change while it is in its object's list and the object is shared.
 #[repr(C)]
 pub(crate) struct Block {
     pub(crate) vtable: &'static ValueVTable,
-    /// The neighbours in the record's list of values with a destructor, newest first. An object-owned block uses `older` for
-    /// its object's list.
+    /// The next block in the record's list of values with a destructor, newest first. Blocks in a `Values` or a `Chain`, which are in
+    /// no such list, are linked through it, too.
     pub(crate) older: Cell<Option<NonNull<Block>>>,
+    /// The previous block in the record's list.
     pub(crate) newer: Cell<Option<NonNull<Block>>>,
-    /// The next block in an inbox or in a `Chain`. Written by the thread that took the block out of its entry.
+    /// The next orphan. Not one of the links above, because an orphan in the inbox is still in its thread's list.
     pub(crate) next_handed: Cell<Option<NonNull<Block>>>,
-    /// The object's slot number.
+    /// The object's slot number, or `NO_NUMBER` when another object has got that number.
     pub(crate) number: Cell<u32>,
     pub(crate) state: Cell<BlockState>,
-    /// The arena of its thread holds the block; otherwise the global allocator does.
+    /// Whether the block is memory of its thread's arena, not of the global allocator.
     pub(crate) in_arena: bool,
 }
 
-// Headers are left whole when user code unwinds; values answer for themselves, by the traits of their objects.
+// A panic in user code leaves headers consistent. Whether a value is unwind-safe is decided by the traits of the public types.
 impl RefUnwindSafe for Block {}
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BlockState {
-    /// Its entry leads to it.
+    /// The entry leads to the block.
     Reachable,
-    /// The exiting thread has it to itself: its entry says DESTROYED, and it waits for its turn to be destroyed.
+    /// The exiting thread has claimed the value: the entry is DESTROYED, so no dropper takes the block, and the thread will destroy the
+    /// value.
     Claimed,
-    /// The thread is inside `with_mut`: if the process exits meanwhile, the value stays.
+    /// The thread is inside `with_mut`: if the process exits now, the value is leaked.
     Borrowed,
     ClaimedAndBorrowed,
 }
@@ -104,17 +112,17 @@ struct Full<T> {
     value: MaybeUninit<T>,
 }
 
-/// Where the value of a block is.
+/// The address of a block's value.
 ///
 /// # Safety
 /// The block was allocated for a `T`, and the pointer is the allocation's.
 #[inline(always)]
 pub(crate) unsafe fn value<T>(block: NonNull<Block>) -> *mut T {
-    // SAFETY: the allocation is a `Full<T>`; no reference is made.
+    // SAFETY: the allocation is a `Full<T>` (this function's contract); no reference is created.
     unsafe { ptr::addr_of_mut!((*block.cast::<Full<T>>().as_ptr()).value).cast() }
 }
 
-/// Memory for a value, in the thread's arena or from the global allocator, with its header written.
+/// Allocates a block from the thread's arena or the global allocator, and writes its header.
 pub(crate) fn allocate(
     vtable: &'static ValueVTable,
     number: u32,
@@ -123,7 +131,7 @@ pub(crate) fn allocate(
     let from_arena = vtable.class.and_then(|class| arena.allocate(class));
     let block = match from_arena {
         Some(block) => block,
-        // SAFETY: the layout is not zero-sized: there is a header.
+        // SAFETY: the layout includes a header, so it is not zero-sized.
         None => NonNull::new(unsafe { alloc(vtable.layout) })?,
     }
     .cast::<Block>();
@@ -136,28 +144,29 @@ pub(crate) fn allocate(
         state: Cell::new(BlockState::Reachable),
         in_arena: from_arena.is_some(),
     };
-    // SAFETY: fresh memory that begins with a `Block`.
+    // SAFETY: the memory is new, and large and aligned enough for a `Block`.
     unsafe { block.as_ptr().write(header) };
     Some(block)
 }
 
-/// Frees a block without its value. `arena` is that of the thread which made it; an object-owned block needs none.
+/// Frees a block, but does not destroy a value in it.
 ///
 /// # Safety
-/// The block is in no entry and in no list, and the caller gives it up.
+/// The block is alive, in no entry and in no list, and not used afterwards. If it is from an arena, `arena` is that one, and this is its
+/// thread.
 pub(crate) unsafe fn free(block: NonNull<Block>, arena: Option<&Arena>) {
-    // SAFETY: the block is alive.
+    // SAFETY: the block is alive (this function's contract).
     let (vtable, in_arena) = unsafe { (block.as_ref().vtable, block.as_ref().in_arena) };
     match (vtable.class, arena) {
-        // SAFETY: allocated there, with that class.
+        // SAFETY: `allocate` took the block from this arena, with this class.
         (Some(class), Some(arena)) if in_arena => unsafe { arena.free(block.cast(), class) },
         _ if in_arena => debug_assert!(false, "an arena's block without its arena"),
-        // SAFETY: allocated with that layout.
+        // SAFETY: `allocate` took the block from the global allocator, with this layout.
         _ => unsafe { dealloc(block.as_ptr().cast(), vtable.layout) },
     }
 }
 
-/// A value in no entry and in no list. Dropped, it destroys the value and frees the block.
+/// An owned value, in no entry and in no list. Dropping it destroys the value and frees the block.
 pub(crate) struct OwnedBlock<'a> {
     block: NonNull<Block>,
     arena: Option<&'a Arena>,
@@ -165,8 +174,8 @@ pub(crate) struct OwnedBlock<'a> {
 
 impl<'a> OwnedBlock<'a> {
     /// # Safety
-    /// The block has a value, is in no entry and in no list, and the caller gives it up; its value may be destroyed on this
-    /// thread. `arena` is that of the thread which made it, this one, unless the block is object-owned.
+    /// The block has a value, is in no entry and in no list, and only the result is used from now on. The value may be destroyed on this
+    /// thread. If the block is from an arena, `arena` is that one, and this is its thread.
     pub(crate) unsafe fn new(block: NonNull<Block>, arena: Option<&'a Arena>) -> Self {
         OwnedBlock { block, arena }
     }
@@ -176,7 +185,7 @@ impl<'a> OwnedBlock<'a> {
     /// # Safety
     /// The block was allocated for a `T`.
     pub(crate) unsafe fn into_value<T>(self) -> T {
-        // SAFETY: a `T`, which is not used in its old place any more.
+        // SAFETY: the block has a `T` (this function's contract), which is not used in the block afterwards.
         let moved = unsafe { value::<T>(self.block).read() };
         drop(Memory { block: self.block, arena: self.arena });
         mem::forget(self);
@@ -187,7 +196,7 @@ impl<'a> OwnedBlock<'a> {
 impl Drop for OwnedBlock<'_> {
     fn drop(&mut self) {
         let _memory = Memory { block: self.block, arena: self.arena };
-        // SAFETY: the block is alive, and its value is this thread's to destroy (`new`).
+        // SAFETY: the block is alive and has a value, which may be destroyed on this thread (`new`).
         unsafe {
             if let Some(drop_value) = self.block.as_ref().vtable.drop {
                 drop_value(self.block);
@@ -196,7 +205,7 @@ impl Drop for OwnedBlock<'_> {
     }
 }
 
-/// A block without a value: dropped, it is freed. So it is also when a destructor panics.
+/// An owned block without a value. Dropping it frees the block, also when the value's destructor panics.
 struct Memory<'a> {
     block: NonNull<Block>,
     arena: Option<&'a Arena>,
@@ -204,39 +213,39 @@ struct Memory<'a> {
 
 impl Drop for Memory<'_> {
     fn drop(&mut self) {
-        // SAFETY: a block that is in no entry and in no list, owned by this guard.
+        // SAFETY: `OwnedBlock::new` promises it: the block is in no entry and in no list, and this is its last use.
         unsafe { free(self.block, self.arena) }
     }
 }
 
-/// Blocks from the global allocator in no entry and in no other list, owned by the chain: linked through `older`, which is how
-/// an object links its values. Dropped, it destroys them, each once, also when a destructor panics.
+/// A list of owned values from the global allocator, in no entry and in no other list, linked through `older`. Dropping it destroys
+/// each value once, also when a destructor panics.
 pub(crate) struct Chain(Option<NonNull<Block>>);
 
 impl Chain {
     pub(crate) const EMPTY: Chain = Chain(None);
 
     /// # Safety
-    /// The blocks from `first` on are linked through `older`, owned by the caller, who gives them up, in no entry, from the global
-    /// allocator, and may be destroyed on any thread.
+    /// The blocks from `first` on are linked through `older`, have values, are from the global allocator, and are in no entry and in no
+    /// other list. The values may be destroyed on this thread, and only the result is used from now on.
     pub(crate) unsafe fn new(first: Option<NonNull<Block>>) -> Self {
         Chain(first)
     }
 
-    /// Puts a block in front.
+    /// Adds a block at the front.
     ///
     /// # Safety
-    /// As for `new`.
+    /// The conditions of `new` hold for the block.
     pub(crate) unsafe fn push(&mut self, block: NonNull<Block>) {
-        // SAFETY: the block is the chain's now.
+        // SAFETY: the block is alive, and owned by the chain from now on (this function's contract).
         unsafe { block.as_ref().older.set(self.0) };
         self.0 = Some(block);
     }
 
-    /// Takes the first block out.
+    /// Removes the first block.
     pub(crate) fn pop(&mut self) -> Option<OwnedBlock<'static>> {
         let block = self.0?;
-        // SAFETY: the chain owns its blocks (`new`), and none of them is an arena's.
+        // SAFETY: the chain owns its blocks, none of which is from an arena (`new`).
         unsafe {
             self.0 = block.as_ref().older.get();
             Some(OwnedBlock::new(block, None))
@@ -248,7 +257,7 @@ impl Chain {
         let (mut len, mut rest) = (0, self.0);
         while let Some(block) = rest {
             len += 1;
-            // SAFETY: the chain owns its blocks.
+            // SAFETY: the chain owns its blocks, so they are alive.
             rest = unsafe { block.as_ref().older.get() };
         }
         len
@@ -274,8 +283,12 @@ impl Drop for Chain {
     }
 }
 
-/// The values of an object that owns them, newest first, linked through `Block::older`. It grows by one compare-and-swap at its
-/// head, and shrinks only through `&mut`: an iterator needs no lock.
+/// The values of an object that owns them, newest first, linked through `Block::older`.
+///
+/// It grows by one compare-and-swap at its head and shrinks only through `&mut self`, so iteration needs no lock.
+///
+/// Ordering: a thread that finds a block must see its header and its value. `push` stores the block with release, and `iter` loads
+/// the head with acquire. Older blocks are in the same release sequence: every later store to the head is a read-modify-write.
 pub(crate) struct Values(AtomicPtr<Block>);
 
 impl Values {
@@ -283,14 +296,14 @@ impl Values {
         Values(AtomicPtr::new(ptr::null_mut()))
     }
 
-    /// Release: a thread that finds the block finds its header and its value written.
+    /// Adds a value at the front.
     ///
     /// # Safety
-    /// The block is object-owned, has its value, is in no list, and lives until it is taken out.
+    /// The block is object-owned, has its value, is in no list, and is alive until it is removed.
     pub(crate) unsafe fn push(&self, block: NonNull<Block>) {
         let mut first = self.0.load(Ordering::Relaxed);
         loop {
-            // SAFETY: the block is alive, and no other thread has it yet.
+            // SAFETY: the block is alive, and in no list yet, so no other thread reads the link.
             unsafe { block.as_ref().older.set(NonNull::new(first)) };
             count::shared_write();
             match self.0.compare_exchange_weak(
@@ -305,19 +318,19 @@ impl Values {
         }
     }
 
-    /// The values there are now.
+    /// The values at the time of the call.
     pub(crate) fn iter(&self) -> Blocks<'_> {
         Blocks { next: NonNull::new(self.0.load(Ordering::Acquire)), _values: PhantomData }
     }
 
-    /// Takes all values out of the list. They are still in their entries.
+    /// Empties the list and returns its first block. The entries are not changed.
     pub(crate) fn take(&mut self) -> Option<NonNull<Block>> {
         NonNull::new(mem::replace(self.0.get_mut(), ptr::null_mut()))
     }
 
-    /// Takes one value out of the list, by a walk.
+    /// Removes one value. Takes time in proportion to the number of newer values.
     pub(crate) fn unlink(&mut self, block: NonNull<Block>) {
-        // SAFETY: blocks in the list are alive, and change through `&mut self` only.
+        // SAFETY: blocks in the list are alive (invariant 8), and `&mut self` excludes other readers of the links.
         unsafe {
             let older = block.as_ref().older.get();
             match self.iter().find(|newer| newer.as_ref().older.get() == Some(block)) {
@@ -328,7 +341,7 @@ impl Values {
     }
 }
 
-/// The blocks of an object's list from one on.
+/// Iterates over the blocks of an object's list.
 #[derive(Clone)]
 pub(crate) struct Blocks<'a> {
     next: Option<NonNull<Block>>,
@@ -340,7 +353,7 @@ impl Iterator for Blocks<'_> {
 
     fn next(&mut self) -> Option<NonNull<Block>> {
         let block = self.next?;
-        // SAFETY: the list is borrowed, so the block is alive and stays in it; its link does not change.
+        // SAFETY: the list is borrowed, so no block is removed and no link changes; blocks in it are alive (invariant 8).
         self.next = unsafe { block.as_ref().older.get() };
         Some(block)
     }
