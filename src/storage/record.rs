@@ -1,7 +1,8 @@
-//! A thread's record: the table that the root slot points to, the thread's own lists, its arena, and its free slot numbers.
+//! A thread's record: the entries that the root slot leads to, the thread's own lists, its arena, and its cached slot numbers; and
+//! the stripes, which are lists of records.
 //!
-//! On Windows a record belongs to a fiber, on a custom backend to a task; "thread" stands for all three. Nothing here takes a lock
-//! or calls user code.
+//! Nothing in this module takes a lock or calls user code. What needs a stripe's lock is a method of `Locked`, which a guard
+//! provides.
 
 use super::arena::Arena;
 use super::numbers::{self, NumberCache};
@@ -16,18 +17,17 @@ use core::mem;
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{compiler_fence, AtomicPtr, AtomicU32, AtomicUsize, Ordering::*};
 
-/// Entries that stand in the record itself.
+/// The number of entries inside a record.
 pub(crate) const INLINE: usize = 32;
 
-/// The longest table that a record keeps for the next thread: together with the inline entries, 1,024 of them.
+/// The length of the longest table that a pooled record keeps: 1,024 entries, together with the inline ones.
 const LONGEST_POOLED: usize = 1024 - INLINE;
 
-/// "No slot number": of a value whose object is gone.
+/// In a block: the value's object is gone, and its slot number is another object's.
 pub(crate) const NO_NUMBER: u32 = u32::MAX;
 
-/// What a slot number leads to in one thread: nothing, one of two tags, or a value block.
-///
-/// Relaxed loads and stores will do: invariant 2.
+/// What a slot number leads to in one thread: nothing, one of two tags, or a value block. Invariant 2 says who stores it, and why
+/// relaxed loads and stores suffice.
 #[repr(transparent)] // tables are allocated as zeroes
 pub(crate) struct Entry(AtomicPtr<Block>);
 
@@ -39,14 +39,14 @@ pub(crate) enum State {
     Value(NonNull<Block>),
 }
 
-/// The largest address that is not a block's: 0 is vacant, 1 INITIALIZING, 2 DESTROYED.
+/// The largest content that is not a block: 0 is vacant, 1 INITIALIZING, 2 DESTROYED.
 const TAGS: usize = 2;
 
 impl Entry {
     #[allow(clippy::declare_interior_mutable_const)] // the initial value of an array
     const VACANT: Entry = Entry(AtomicPtr::new(ptr::null_mut()));
 
-    /// A block, or a tag: for `block_in`.
+    /// The entry as it is stored: an argument for `block_in`.
     #[inline(always)]
     pub(crate) fn content(&self) -> *mut Block {
         self.0.load(Relaxed)
@@ -68,7 +68,7 @@ impl Entry {
         }
     }
 
-    /// By the owning thread.
+    /// Called by the owning thread, or under the lock to make the entry vacant (invariant 2).
     #[inline]
     pub(crate) fn set(&self, state: State) {
         let tag = |address| ptr::null_mut::<u8>().wrapping_add(address).cast();
@@ -84,66 +84,69 @@ impl Entry {
     }
 }
 
-/// One comparison tells a block from nothing and from both tags.
+/// The block in an entry, told from 0 and from both tags by one comparison.
 #[inline(always)]
 pub(crate) fn block_in(content: *mut Block) -> Option<NonNull<Block>> {
     if content as usize > TAGS {
-        // SAFETY: not 0.
+        // SAFETY: `content` is greater than `TAGS`, so it is not 0.
         Some(unsafe { NonNull::new_unchecked(content) })
     } else {
         None
     }
 }
 
-/// What the root slot points to: the part of a record that the fast path reads. A sentinel has no other.
+/// What the root slot points to: the first part of a record, which the fast path reads. A sentinel consists of this part alone.
 #[repr(C)]
 pub(crate) struct Entries {
     inline: [Entry; INLINE],
-    /// Entries from number `INLINE` on. Replaced by the owning thread, under the stripe's lock.
+    /// The entries from number `INLINE` on. The owning thread replaces the table under the stripe's lock.
     table: AtomicPtr<Entry>,
     table_len: AtomicUsize,
 }
 
-/// On hosted targets the alignment leaves the low bits of an address for the stripe (`numbers::token`), and keeps the records of
-/// two threads off each other's cache lines.
+/// A thread's record.
+///
+/// On hosted targets the alignment leaves the low bits of the address for the stripe (`numbers::token`), and keeps the records of
+/// different threads on different cache lines.
 #[repr(C)]
 #[cfg_attr(all(not(target_os = "none"), not(os_thread_local_backend = "single")), repr(align(128)))]
 pub(crate) struct Record {
     pub(crate) entries: Entries,
-    /// See `numbers::token`.
+    /// The record's address and stripe: see `numbers::token`.
     token: usize,
-    /// Orphans: blocks of dropped objects which only this thread may destroy or free. Pushed by other threads, under the stripe's
-    /// lock.
+    /// Orphans that droppers have pushed, under the stripe's lock.
     inbox: AtomicPtr<Block>,
-    /// The next record of the stripe. Under the stripe's lock.
+    /// The next record of the stripe. Accessed under the stripe's lock.
     pub(crate) next_in_stripe: Cell<Option<NonNull<Record>>>,
-    /// The next pooled record. Under the pool's lock.
+    /// The next pooled record. Accessed under the pool's lock.
     pub(crate) next_in_pool: Cell<Option<NonNull<Record>>>,
 
-    // The owning thread's alone, from here on.
+    // Only the owning thread accesses the fields from here on, except for `object_owned` and `object_owned_taken`.
     /// The newest value with a destructor: the head of the record's list.
     newest: Cell<Option<NonNull<Block>>>,
-    /// Orphans that the thread has taken from the inbox.
+    /// Orphans that the thread has taken out of the inbox.
     orphans: Cell<Option<NonNull<Block>>>,
     /// How many values of the list are claimed.
     claimed: Cell<u32>,
-    /// How often the root key's destructor has seen the record.
+    /// How often the root key's destructor was called with this record.
     pub(crate) rounds: Cell<u8>,
-    /// The thread's place in its life, as far as the record knows.
     pub(crate) exit_list: Cell<ExitList>,
-    /// Some entry may lead to a block outside of the arena.
+    /// Set if an entry may lead to a block outside of the arena.
     pub(crate) has_blocks_elsewhere: Cell<bool>,
-    /// Some entry may lead to a thread-owned value, or be the tag that such a value leaves: it is emptied when the thread ends.
+    /// Set if an entry may lead to a thread-owned value or have the tag of one, and must be emptied when the thread ends.
     has_own_entries: Cell<bool>,
-    /// How many entries say INITIALIZING for an object-owned value. A fiber may be deleted inside an initializer, and leaves the tag.
+    /// How many entries are INITIALIZING for an object-owned value. If a fiber is deleted inside an initializer, its record keeps the
+    /// tag, which must be emptied, too.
     initializing_object_owned: Cell<u32>,
-    /// How many object-owned values the record has got, and how many other threads have taken out of it since: the latter under the
-    /// stripe's lock. While it is pooled they only become equal.
+    /// How many object-owned values the record has received, less those that its own threads have taken out. Written by the owning
+    /// thread.
     pub(crate) object_owned: Cell<u32>,
+    /// How many object-owned values droppers on other threads have taken out, under the stripe's lock. While the record is pooled, only
+    /// this count changes: once it is equal to `object_owned`, the record has no such values and gets none.
     object_owned_taken: AtomicU32,
-    /// The thread is in `reclaim`.
+    /// Set while the thread is in `reclaim`.
     pub(crate) reclaiming: Cell<bool>,
-    /// The thread allocates for a table, or for more slot numbers.
+    /// Set while the thread allocates a table or a bucket of slot numbers.
     pub(crate) growing: Cell<bool>,
     pub(crate) numbers: NumberCache,
     pub(crate) arena: Arena,
@@ -152,24 +155,24 @@ pub(crate) struct Record {
 /// Whether the C library will call, or has called, the thread-exit hook for this record's thread.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ExitList {
-    /// No value with a destructor was made yet.
+    /// The thread has not made a value with a destructor yet.
     NotRegistered,
     Registered,
-    /// The list has run, so the record was there before any key's destructor was called.
+    /// The list has run with this record, so the record existed before the first round of key destructors.
     HasRun,
-    /// The record was made after the list had run.
+    /// The list had run before the record was made.
     TooLate,
 }
 
-/// The records of one stripe, as the lock protects them.
+/// The records of one stripe: a list that the stripe's lock protects.
 pub(crate) struct Stripe {
     first: Option<NonNull<Record>>,
 }
 
-// SAFETY: the records in the list are used through `Locked`, under the stripe's lock.
+// SAFETY: a `Stripe` leads to its records only as `Locked`, whose methods are sound on each thread that holds the lock.
 unsafe impl Send for Stripe {}
 
-/// A record whose stripe's lock is held: what other threads may do to it.
+/// A record, while the lock of its stripe is held.
 #[derive(Clone, Copy)]
 pub(crate) struct Locked<'a> {
     record: NonNull<Record>,
@@ -179,21 +182,22 @@ pub(crate) struct Locked<'a> {
 impl Stripe {
     pub(crate) const EMPTY: Stripe = Stripe { first: None };
 
-    /// One store publishes the record, so that the list is whole for a process that is forked at any point.
+    /// Adds a record. One store publishes it (invariant 7).
     ///
     /// # Safety
-    /// The record is alive until it leaves, and in no stripe.
+    /// The record is in no stripe, and is alive until it leaves this one.
     pub(crate) unsafe fn join(&mut self, record: NonNull<Record>) {
-        // SAFETY: the record is alive.
+        // SAFETY: the record is alive (this function's contract).
         unsafe { record.as_ref().next_in_stripe.set(self.first) };
         compiler_fence(Release); // invariant 7
         self.first = Some(record);
     }
 
-    /// A walk and one store. Records leave when more threads end than the pool takes.
+    /// Removes a record by one store (invariant 7). It searches the list: records leave only when more threads end than the pool has
+    /// room for.
     pub(crate) fn leave(&mut self, record: NonNull<Record>) {
         let mut link: *const Cell<Option<NonNull<Record>>> = Cell::from_mut(&mut self.first);
-        // SAFETY: records in the list are alive, and so are the links in them.
+        // SAFETY: records in the list are alive (invariant 9), and so are the links in them; `&mut self` excludes other accesses.
         unsafe {
             while let Some(next) = (*link).get() {
                 if next == record {
@@ -209,13 +213,13 @@ impl Stripe {
         let mut next = self.first;
         core::iter::from_fn(move || {
             let record = next?;
-            // SAFETY: records in the list are alive.
+            // SAFETY: records in the list are alive (invariant 9).
             next = unsafe { record.as_ref().next_in_stripe.get() };
             Some(Locked { record, _guard: PhantomData })
         })
     }
 
-    /// The calling thread's own record, which is in this stripe.
+    /// The calling thread's own record, which must be in this stripe.
     pub(crate) fn own<'a>(&'a self, record: &'a Record) -> Locked<'a> {
         Locked { record: NonNull::from(record), _guard: PhantomData }
     }
@@ -223,7 +227,7 @@ impl Stripe {
 
 impl Locked<'_> {
     fn record(&self) -> &Record {
-        // SAFETY: a record is alive while it is in its stripe, which it leaves under the lock that is held.
+        // SAFETY: the record is alive: it leaves its stripe under the lock, which is held (invariant 9).
         unsafe { self.record.as_ref() }
     }
 
@@ -231,16 +235,14 @@ impl Locked<'_> {
         self.record().token
     }
 
-    /// Empties an entry for the thread that owns the object, and gives the block that was in it.
+    /// Makes an entry vacant and returns the block that was in it. Called by a dropper of the object.
     pub(crate) fn take(&self, number: u32) -> Option<NonNull<Block>> {
-        // The table is not replaced meanwhile: its owner needs the lock for that.
+        // Two steps instead of a `swap`: the owning thread neither writes the entry nor replaces the table now (invariant 2).
         let entry = self.record().entry(number)?;
-        // The record's thread does not write the entry meanwhile: it accesses no object that is owned exclusively, and it claims
-        // values and empties entries under this lock.
         let content = entry.content();
         entry.set(State::Vacant);
         let block = block_in(content)?;
-        // SAFETY: under the lock a block that was in an entry is alive.
+        // SAFETY: a block that was in an entry is alive (invariant 8), and only this thread has taken it out (invariant 3).
         if unsafe { block.as_ref().vtable.owner == Owner::Object } {
             let taken = &self.record().object_owned_taken;
             taken.store(taken.load(Relaxed).wrapping_add(1), Relaxed);
@@ -248,18 +250,18 @@ impl Locked<'_> {
         Some(block)
     }
 
-    /// Leaves a block to the record's thread.
+    /// Pushes a block to the inbox, for the owning thread.
     ///
     /// # Safety
-    /// `take` gave the block, under this hold of the lock.
+    /// `take` returned the block, and the lock has been held since.
     pub(crate) unsafe fn push_orphan(&self, block: NonNull<Block>) {
         let inbox = &self.record().inbox;
-        // SAFETY: the block is the caller's, who took it out of its entry.
+        // SAFETY: the block is alive: the caller took it out of its entry and is responsible for it (invariant 3).
         unsafe { block.as_ref().next_handed.set(NonNull::new(inbox.load(Relaxed))) };
         inbox.store(block.as_ptr(), Release); // invariant 7
     }
 
-    /// Moves the inbox to the thread's own list of orphans, before those that are there. By the owning thread.
+    /// Moves the inbox to the front of the thread's own list of orphans. Called by the owning thread.
     pub(crate) fn empty_inbox(&self) {
         let record = self.record();
         let first = match NonNull::new(record.inbox.load(Relaxed)) {
@@ -268,7 +270,7 @@ impl Locked<'_> {
         };
         record.inbox.store(ptr::null_mut(), Relaxed);
         let mut last = first;
-        // SAFETY: blocks in the inbox are alive, and this thread's now.
+        // SAFETY: blocks in the inbox are alive (invariant 8), and left to this thread. Those with a destructor are still in its list.
         unsafe {
             loop {
                 if last.as_ref().vtable.needs_drop() {
@@ -283,17 +285,18 @@ impl Locked<'_> {
         }
     }
 
-    /// Claims the newest values with a destructor: from now on no other thread takes them. Their entries say DESTROYED, and the
-    /// thread itself finds them through `find_claimed` until it destroys them. By the owning thread.
+    /// Claims the newest values with a destructor: their entries become DESTROYED, so that no dropper takes them, and the thread itself
+    /// finds them through `find_claimed` until it destroys them. Called by the owning thread.
+    ///
+    /// A batch per lock acquisition replaces a read-modify-write per value; its size limits how long a dropper waits.
     pub(crate) fn claim_newest(&self) {
-        /// So many per hold of the lock.
         const BATCH: usize = 64;
         self.empty_inbox();
         let record = self.record();
         let mut next = record.newest.get();
         for _ in 0..BATCH {
             let header = match next {
-                // SAFETY: blocks in the list are alive.
+                // SAFETY: blocks in the list are alive (invariant 8).
                 Some(block) => unsafe { block.as_ref() },
                 None => return,
             };
@@ -306,12 +309,13 @@ impl Locked<'_> {
                 Some(entry) if entry.content() == NonNull::from(header).as_ptr() => {
                     entry.set(State::Destroyed)
                 }
-                // In a forked child: a thread that the child does not have emptied the entry, and got no further.
+                // In a forked child: a dropper of the parent, which the child does not have, was stopped between `take` and
+                // `push_orphan`.
                 _ => header.number.set(NO_NUMBER),
             }
             if state.is_borrowed() {
-                // The process exits from inside `with_mut`.
-                // SAFETY: the block is in the list, which is this thread's.
+                // The process exits from inside `with_mut`: the value is leaked.
+                // SAFETY: the block is in this record's list.
                 unsafe { record.unlink(NonNull::from(header)) }
             } else {
                 header.state.set(BlockState::Claimed);
@@ -320,9 +324,11 @@ impl Locked<'_> {
         }
     }
 
-    /// Empties the entries from number `from` on that end with the thread; up to a limit, so that the hold of the lock is
-    /// short. Blocks outside of the arena are given to `free`; object-owned ones stay. Gives the number to go on from. By the owning
-    /// thread, which has no values with a destructor any more, but for one whose fiber was deleted inside `with_mut`: that one leaks.
+    /// Empties a batch of entries from number `from` on, except those of object-owned values, and returns the number to continue
+    /// from. Passes the blocks outside of the arena to `free`. Called by the owning thread when it ends.
+    ///
+    /// The thread has no values with a destructor any more, with one exception: if its fiber was deleted inside `with_mut`, the
+    /// borrowed value is leaked here. The size of the batch limits how long a dropper waits for the lock.
     pub(crate) fn empty_entries(
         &self,
         from: usize,
@@ -337,7 +343,7 @@ impl Locked<'_> {
         }
         for entry in entries {
             if let State::Value(block) = entry.state() {
-                // SAFETY: under the lock a block that is in an entry is alive.
+                // SAFETY: a block in an entry is alive (invariant 8), and no dropper takes it out: the lock is held.
                 let header = unsafe { block.as_ref() };
                 if header.vtable.owner == Owner::Object {
                     continue;
@@ -360,21 +366,23 @@ impl Entries {
         table_len: AtomicUsize::new(0),
     };
 
+    /// The entry of a slot number below `INLINE`.
+    ///
     /// # Safety
     /// `number < INLINE`
     #[inline(always)]
     pub(crate) unsafe fn inline_entry(&self, number: usize) -> &Entry {
         debug_assert!(number < INLINE);
-        // SAFETY: in bounds, by this function's own condition.
+        // SAFETY: `number < INLINE` (this function's contract).
         unsafe { self.inline.get_unchecked(number) }
     }
 
-    /// The entry of slot number `INLINE + index`, if the table reaches so far. By the owning thread, or under the lock.
+    /// The entry of slot number `INLINE + index`, if the table is long enough. Called by the owning thread, or under the lock.
     #[inline(always)]
     pub(crate) fn table_entry(&self, index: usize) -> Option<&Entry> {
         if index < self.table_len.load(Relaxed) {
-            // SAFETY: the table has `table_len` entries. The owning thread changes both, under the lock, so neither it nor a
-            // thread that holds the lock sees one without the other.
+            // SAFETY: the table has `table_len` entries. The owning thread changes both under the lock, so neither it nor a thread
+            // that holds the lock finds a table with another table's length.
             unsafe {
                 let table = NonNull::new_unchecked(self.table.load(Relaxed));
                 Some(&*table.as_ptr().add(index))
@@ -384,7 +392,8 @@ impl Entries {
         }
     }
 
-    /// Entries from number `from` on, so many at the most, and the number that follows them. Under the lock.
+    /// The entries from number `from` on, `most` at most (or the inline ones), and the number that follows them. Called under the
+    /// lock.
     fn some_from(&self, from: usize, most: usize) -> (&[Entry], Option<usize>) {
         let len = self.table_len.load(Relaxed);
         if from < INLINE {
@@ -395,14 +404,14 @@ impl Entries {
         if first == end {
             return (&[], None);
         }
-        // SAFETY: the table has `len` entries.
+        // SAFETY: the table has `len` entries, and is not replaced while the lock is held.
         let entries = unsafe {
             core::slice::from_raw_parts(self.table.load(Relaxed).add(first), end - first)
         };
         (entries, if end < len { Some(INLINE + end) } else { None })
     }
 
-    /// The entry of a slot number, if there is one. By the owning thread, or under the lock.
+    /// The entry of a slot number, if the record has one. Called by the owning thread, or under the lock.
     #[inline]
     pub(crate) fn entry(&self, number: u32) -> Option<&Entry> {
         let number = number as usize;
@@ -413,34 +422,34 @@ impl Entries {
     }
 }
 
-/// Entries that are all vacant, and belong to no thread. The fast path finds no value in them, and the slow path knows their
-/// addresses.
+/// A static that stands in root slots in place of a record. All entries are vacant, so the fast path needs no check for it: it finds
+/// no value, and the slow path compares addresses.
 struct Sentinel(Entries);
 
-// SAFETY: nothing in it is ever written.
+// SAFETY: no thread writes to it.
 unsafe impl Sync for Sentinel {}
 
-/// In so many rounds of destructors a sentinel is stored after a record has ended. Some systems (illumos, RTEMS) call destructors
-/// until no value is left, so one of the rounds has to be the last.
+/// For how many rounds of destructors a sentinel marks that the thread's record has ended. Bounded, because some systems (illumos,
+/// RTEMS) call destructors until no value is set.
 const ENDED_ROUNDS: usize = if SMALL { 0 } else { 3 };
 
 #[allow(clippy::declare_interior_mutable_const)] // the initial value of an array
 const SENTINEL: Sentinel = Sentinel(Entries::EMPTY);
-/// One array, so that one comparison tells a sentinel from a record.
+/// All sentinels in one array, so that one comparison tells a sentinel from a record.
 static SENTINELS: [Sentinel; 1 + ENDED_ROUNDS] = [SENTINEL; 1 + ENDED_ROUNDS];
 
-/// Stands in the root slot while a thread's record is allocated or freed.
+/// The sentinel for a thread whose record is being allocated or freed.
 pub(crate) fn under_construction() -> NonNull<Entries> {
     NonNull::from(&SENTINELS[0].0)
 }
 
-/// Stands in the root slot of an exiting thread after its record has ended: the first, then one after the other in the following
-/// rounds of destructors. There are none on small targets, which have no rounds.
+/// The sentinel for an exiting thread whose record has ended; there is one for each following round of destructors. `None` after the
+/// last, and on small targets, which have no rounds.
 pub(crate) fn ended(round: usize) -> Option<NonNull<Entries>> {
     SENTINELS.get(1 + round).map(|sentinel| NonNull::from(&sentinel.0))
 }
 
-/// The sentinel that follows this one.
+/// The sentinel for the next round. `None` if `entries` is not the sentinel of a round.
 pub(crate) fn next_ended(entries: NonNull<Entries>) -> Option<NonNull<Entries>> {
     let round = (0..ENDED_ROUNDS).find(|&round| ended(round) == Some(entries))?;
     ended(round + 1)
@@ -451,13 +460,12 @@ fn is_sentinel(entries: NonNull<Entries>) -> bool {
     offset < mem::size_of_val(&SENTINELS)
 }
 
-/// The record that the root slot leads to, unless it leads to a sentinel.
+/// The record that begins with these entries, or `None` for a sentinel.
 #[inline]
 pub(crate) fn record_at(entries: NonNull<Entries>) -> Option<NonNull<Record>> {
     if is_sentinel(entries) {
         None
     } else {
-        // Entries that are no sentinel's begin a record.
         Some(entries.cast())
     }
 }
@@ -487,11 +495,11 @@ impl Record {
         }
     }
 
-    /// A new record, for one of the stripes.
+    /// Allocates a record. `set_stripe` must be called before its first use.
     pub(crate) fn allocate() -> Option<NonNull<Record>> {
         // SAFETY: the layout is not zero-sized.
         let record = NonNull::new(unsafe { alloc(Layout::new::<Record>()) })?.cast::<Record>();
-        // SAFETY: fresh memory of that layout; the arena has no blocks.
+        // SAFETY: the memory is new and has the layout of a record; the arena has no blocks.
         unsafe {
             record.as_ptr().write(Record::new());
             record.as_ref().arena.reset();
@@ -499,19 +507,19 @@ impl Record {
         Some(record)
     }
 
-    /// Before the record joins the stripe.
+    /// Sets the stripe that the record will join.
     ///
     /// # Safety
-    /// The caller has the record to itself.
+    /// The record is new, and has no other users.
     pub(crate) unsafe fn set_stripe(record: NonNull<Record>, stripe: usize) {
-        // SAFETY: no other thread has the record.
+        // SAFETY: the record has no other users (this function's contract).
         unsafe { (*record.as_ptr()).token = numbers::token(record.as_ptr() as usize, stripe) }
     }
 
     /// # Safety
-    /// The record has ended, is in no stripe, and the caller gives it up.
+    /// The record has ended, is in no stripe and not pooled, and is not used afterwards.
     pub(crate) unsafe fn free(record: NonNull<Record>) {
-        // SAFETY: a record owns its table, and was allocated with this layout.
+        // SAFETY: the record is not used afterwards (this function's contract); it owns its table, and was allocated with this layout.
         unsafe {
             let entries = &record.as_ref().entries;
             free_table(entries.table.load(Relaxed), entries.table_len.load(Relaxed));
@@ -533,7 +541,7 @@ impl Record {
         self.entries.entry(number)
     }
 
-    /// By the owning thread; `number` has an entry.
+    /// Sets an entry, which must exist. Called by the owning thread.
     #[inline]
     pub(crate) fn set(&self, number: u32, state: State) {
         match self.entry(number) {
@@ -542,14 +550,14 @@ impl Record {
         }
     }
 
-    /// Puts a value with a destructor at the head of the thread's list.
+    /// Adds a value with a destructor at the head of the thread's list. Called by the owning thread.
     ///
     /// # Safety
-    /// The block is alive until it is unlinked, has a destructor, and is in no list.
+    /// The block has a destructor, is in no list, and is alive until it is unlinked.
     #[inline]
     pub(crate) unsafe fn link_newest(&self, block: NonNull<Block>) {
         let older = self.newest.replace(Some(block));
-        // SAFETY: blocks in the list are alive.
+        // SAFETY: the block is alive (this function's contract), and so are those in the list (invariant 8).
         unsafe {
             block.as_ref().older.set(older);
             block.as_ref().newer.set(None);
@@ -559,13 +567,13 @@ impl Record {
         }
     }
 
-    /// Takes a value with a destructor out of the thread's list.
+    /// Removes a value with a destructor from the thread's list. Called by the owning thread.
     ///
     /// # Safety
     /// The block is in this record's list.
     #[inline]
     pub(crate) unsafe fn unlink(&self, block: NonNull<Block>) {
-        // SAFETY: blocks in the list are alive.
+        // SAFETY: the block is in this list (this function's contract), and blocks in the list are alive (invariant 8).
         unsafe {
             let header = block.as_ref();
             let (older, newer) = (header.older.get(), header.newer.get());
@@ -585,12 +593,12 @@ impl Record {
     /// The newest value with a destructor, and whether it is claimed.
     pub(crate) fn newest(&self) -> Option<(NonNull<Block>, bool)> {
         let block = self.newest.get()?;
-        // SAFETY: blocks in the list are alive.
+        // SAFETY: blocks in the list are alive (invariant 8).
         let state = unsafe { block.as_ref().state.get() };
         Some((block, state == BlockState::Claimed))
     }
 
-    /// The value of an object whose entry says DESTROYED although the value only waits for its turn to be.
+    /// A claimed value that is not destroyed yet: the entry is DESTROYED, but the thread's own destructors may still use it.
     #[inline]
     pub(crate) fn find_claimed(&self, number: u32) -> Option<NonNull<Block>> {
         if self.claimed.get() == 0 {
@@ -603,7 +611,7 @@ impl Record {
     fn search_claimed(&self, number: u32) -> Option<NonNull<Block>> {
         let (mut left, mut next) = (self.claimed.get(), self.newest.get());
         while let (Some(block), true) = (next, left > 0) {
-            // SAFETY: blocks in the list are alive.
+            // SAFETY: blocks in the list are alive (invariant 8).
             let header = unsafe { block.as_ref() };
             if header.state.get().is_claimed() {
                 if header.number.get() == number {
@@ -616,12 +624,12 @@ impl Record {
         None
     }
 
-    /// Whether the record has values that belong to their objects.
+    /// Whether the record has object-owned values.
     pub(crate) fn has_object_owned(&self) -> bool {
         self.object_owned.get() != self.object_owned_taken.load(Relaxed)
     }
 
-    /// Before an entry says INITIALIZING.
+    /// Must be called before an entry becomes INITIALIZING.
     #[inline]
     pub(crate) fn begin_entry(&self, owner: Owner) {
         match owner {
@@ -632,7 +640,7 @@ impl Record {
         }
     }
 
-    /// After an entry has said INITIALIZING.
+    /// Must be called when an entry is not INITIALIZING any more.
     #[inline]
     pub(crate) fn end_initializing(&self, owner: Owner) {
         if owner == Owner::Object {
@@ -640,36 +648,36 @@ impl Record {
         }
     }
 
-    /// Whether some entry may have to be emptied before another thread gets the record.
+    /// Whether an entry may have to be emptied before another thread gets the record.
     pub(crate) fn needs_emptying(&self) -> bool {
         self.has_own_entries.get() || self.initializing_object_owned.get() > 0
     }
 
-    /// Whether dropped objects have left something to this thread.
+    /// Whether droppers have left orphans to this thread. A relaxed load suffices: the inbox is emptied under the lock.
     #[inline]
     pub(crate) fn has_orphans(&self) -> bool {
         !self.inbox.load(Relaxed).is_null() || self.orphans.get().is_some()
     }
 
-    /// Takes an orphan. It is in no list then, and the calling thread's, which is the owning one.
+    /// Removes an orphan that was taken out of the inbox. Called by the owning thread.
     pub(crate) fn pop_orphan(&self) -> Option<NonNull<Block>> {
         let block = self.orphans.get()?;
-        // SAFETY: blocks in the list are alive.
+        // SAFETY: blocks in the list are alive (invariant 8).
         self.orphans.set(unsafe { block.as_ref().next_handed.get() });
         Some(block)
     }
 
-    /// A table that has an entry for `number`, or `None` if the record has one already.
+    /// Allocates a table with an entry for `number`. `None` if the record already has that entry.
     pub(crate) fn larger_table(&self, number: u32) -> Result<Option<Table>, AccessError> {
         if self.entry(number).is_some() {
             return Ok(None);
         }
-        // Doubling, so that numbers handed out one after another cost a constant time each.
+        // Doubling: consecutive slot numbers cost amortized constant time.
         let len =
             (number as usize + 1).checked_next_power_of_two().ok_or(AccessError::OutOfMemory)?
                 - INLINE;
         let layout = table_layout(len).ok_or(AccessError::OutOfMemory)?;
-        // SAFETY: the layout is not zero-sized: `number` is beyond the inline entries.
+        // SAFETY: the layout is not zero-sized: the record has no entry for `number`, so it is not below `INLINE`.
         let table = unsafe { alloc_zeroed(layout) }.cast::<Entry>();
         if table.is_null() {
             return Err(AccessError::OutOfMemory);
@@ -677,12 +685,11 @@ impl Record {
         Ok(Some(Table { table, len }))
     }
 
-    /// Gets the record ready for another thread: everything but the object-owned values, a table that is not too long, the stripe,
-    /// and the slot numbers is as new. Gives a table that is too long.
+    /// Prepares an ended record for another thread. It keeps its object-owned values, its table, its stripe and its cached slot
+    /// numbers; the rest is as in a new record.
     ///
     /// # Safety
-    /// The record has ended: it is in no root slot, has no thread-owned values and no orphans. `holding` says whether it has
-    /// object-owned ones.
+    /// The record is in no root slot, and has no thread-owned values and no orphans. If it has object-owned values, `holding` is set.
     pub(crate) unsafe fn reset(&self, holding: bool) {
         debug_assert!(self.newest.get().is_none() && self.orphans.get().is_none());
         debug_assert!(self.claimed.get() == 0);
@@ -693,18 +700,21 @@ impl Record {
         self.initializing_object_owned.set(0);
         self.reclaiming.set(false);
         self.growing.set(false);
-        // SAFETY: no block of the arena is in use.
+        // SAFETY: only thread-owned values are in the arena, and there are none (this function's contract).
         unsafe { self.arena.reset() };
     }
 
+    /// Whether the table is too long for a pooled record.
     pub(crate) fn has_long_table(&self) -> bool {
         self.entries.table_len.load(Relaxed) > LONGEST_POOLED
     }
 }
 
 impl Locked<'_> {
-    /// Gives the record a table with what is in the old one, unless it has one that is as long. Gives the table that is not used.
-    /// By the owning thread.
+    /// Copies the entries to a longer table and uses that one. Returns the old table, or the new one if it is not longer; an empty
+    /// new table always replaces the old one. Called by the owning thread.
+    ///
+    /// Under the lock, because a dropper could otherwise empty an entry of the old table after it was copied.
     pub(crate) fn replace_table(&self, new: Table) -> Table {
         let entries = &self.record().entries;
         let (old, old_len) = (entries.table.load(Relaxed), entries.table_len.load(Relaxed));
@@ -712,11 +722,10 @@ impl Locked<'_> {
             return new;
         }
         for index in 0..old_len.min(new.len) {
-            // SAFETY: both tables are longer than `index`; all zeroes are a vacant entry. Under the lock no other thread
-            // writes an entry.
+            // SAFETY: both tables are longer than `index`, and initialized: zeroes are vacant entries.
             unsafe { (*new.table.add(index)).0.store((*old.add(index)).0.load(Relaxed), Relaxed) };
         }
-        // In this order for a process that is forked between the two: a table is never shorter than its length says.
+        // Invariant 7: in a child that was forked between two stores, the table is at least as long as `table_len`.
         if new.len == 0 {
             entries.table_len.store(0, Relaxed);
         }
@@ -727,7 +736,7 @@ impl Locked<'_> {
     }
 }
 
-/// A table of entries that is in no record.
+/// A table of entries that no record uses. Dropping it frees the memory.
 pub(crate) struct Table {
     table: *mut Entry,
     len: usize,
@@ -739,7 +748,7 @@ impl Table {
 
 impl Drop for Table {
     fn drop(&mut self) {
-        // SAFETY: allocated by `larger_table`, or empty; the table is in no record.
+        // SAFETY: `larger_table` allocated it, or it is empty; no record uses it.
         unsafe { free_table(self.table, self.len) }
     }
 }
@@ -749,16 +758,16 @@ fn table_layout(len: usize) -> Option<Layout> {
 }
 
 /// # Safety
-/// The table was allocated with `table_layout(len)`, or `len` is 0; no thread uses it.
+/// `len` is 0, or the table was allocated with `table_layout(len)` and is not used any more.
 unsafe fn free_table(table: *mut Entry, len: usize) {
     if len != 0 {
         if let Some(layout) = table_layout(len) {
-            // SAFETY: allocated with that layout.
+            // SAFETY: the table was allocated with this layout and is not used any more (this function's contract).
             unsafe { dealloc(table.cast(), layout) };
         }
     }
 }
 
 const _: () = assert!(mem::align_of::<Record>() >= numbers::TOKEN_ALIGN);
-// What docs/GUARANTEES.md says.
+// The size that docs/GUARANTEES.md states.
 const _: () = assert!(SMALL || usize::BITS != 64 || mem::size_of::<Record>() == 768);
