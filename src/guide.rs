@@ -26,6 +26,8 @@ pub mod platforms {}
 pub mod stability {}
 
 // The page refers to its chart as a file, which docs.rs does not have. Here the chart stands above the page, and the image is hidden.
+/// Times of every operation, compared with other crates, std and C++.
+///
 /// <style>img[src="data:image/svg+xml,"] { display: none }</style>
 #[doc = include_str!("../docs/benchmarks.svg")]
 ///
@@ -34,6 +36,8 @@ pub mod stability {}
 pub mod benchmarks {}
 
 // As above.
+/// The cost of a counter per thread, compared with one shared counter.
+///
 /// <style>img[src="data:image/svg+xml,"] { display: none }</style>
 #[doc = include_str!("../docs/counters.svg")]
 ///
