@@ -1,11 +1,26 @@
-//! One operating system key each, without the heap: what the rest of the crate stands on, for those who need no more.
+//! Keys of the operating system: one pointer per thread, without a heap allocation.
 //!
-//! A key holds one pointer per thread, null at first. [`Key`] is created and deleted; [`StaticKey`] stands in a `static`
-//! and is created on first use. [`DestructorKey`] and [`StaticDestructorKey`] are the same with a destructor, which the system
-//! calls with a thread's pointer when the thread exits: setting the pointer is `unsafe` there. Systems have few of them (1,024 with glibc, 128 with musl, 4,096 on Windows; a backend of your
-//! own has one): `ThreadLocal` uses one for all objects together.
+//! Most programs should use `ThreadLocal` or `PerThread`, which use one key for all objects together. This module is for code
+//! that needs exactly one pointer per thread, or has no global allocator: it works without the feature `alloc`.
 //!
-//! This module needs neither `alloc` nor a global allocator.
+//! | | without a destructor | with a destructor |
+//! | --- | --- | --- |
+//! | created by `new`, deleted on drop | [`Key`] | [`DestructorKey`] |
+//! | for a `static`: created on first use, never deleted | [`StaticKey`] | [`StaticDestructorKey`] |
+//!
+//! A key's pointer is null in every thread until the thread sets it. When a thread exits, the system calls the key's destructor with the
+//! thread's pointer. Setting a pointer that a destructor will get is `unsafe`.
+//!
+//! # Platform notes
+//!
+//! - **POSIX**: the functions are `pthread_key_create(3p)`, `pthread_key_delete(3p)`, `pthread_getspecific(3p)` and
+//!   `pthread_setspecific(3p)`. A process has `PTHREAD_KEYS_MAX` keys (`limits.h(0p)`): 1,024 with glibc, 128 with musl.
+//! - **Windows**: the functions are `FlsAlloc`, `FlsFree`, `FlsGetValue` and `FlsSetValue`, and each fiber has its own pointer. A process has
+//!   some 4,000 indexes since Windows 10 version 1903, and 128 before. The calls leave `GetLastError` unchanged.
+//! - **Custom backend**: there is one key, and with the feature `alloc` the first `ThreadLocal` or `PerThread` may get it: see the
+//!   module `custom`.
+//!
+//! # Examples
 //!
 //! ```
 //! use os_thread_local::key::StaticKey;
@@ -27,21 +42,27 @@ use core::fmt;
 use core::ptr;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-/// Called when a thread (on Windows a fiber) exits, with its value of the key, if that is not null.
+/// A function that the system calls with a thread's pointer when the thread exits.
 ///
-/// It must not unwind. The system has set the value to null before; if the destructor sets another one, POSIX calls it again,
-/// at least `PTHREAD_DESTRUCTOR_ITERATIONS` (4) times in all; Windows does not.
+/// On Windows it is called when a fiber is deleted, too (`PFLS_CALLBACK_FUNCTION`). It is not called with a null pointer.
+///
+/// The destructor must not unwind. POSIX systems set the thread's pointer to null before they call it. If it sets another pointer, they
+/// call it again, up to `PTHREAD_DESTRUCTOR_ITERATIONS` times in all, which is at least 4 (`pthread_key_create(3p)`,
+/// `limits.h(0p)`). Windows calls it once.
 ///
 /// `"system"` is the same as `"C"` except on 32-bit Windows.
 ///
-/// See [`DestructorKey`] for an example.
+/// # Examples
+///
+/// See [`DestructorKey`].
 pub type Destructor = unsafe extern "system" fn(*mut c_void);
 
-/// A key of the operating system without a destructor, deleted when it is dropped.
+/// A key of the operating system without a destructor.
 ///
-/// POSIX: `pthread_key_create(3p)`, `pthread_key_delete(3p)`. Windows: `FlsAlloc`, `FlsFree`.
+/// Dropping it deletes the key. The memory that the pointers refer to is freed neither when a thread exits nor when the key is dropped:
+/// for that, use [`DestructorKey`].
 ///
-/// What the values point to is not freed, neither when a thread exits nor when the key is dropped: see [`DestructorKey`].
+/// # Examples
 ///
 /// ```
 /// use os_thread_local::key::Key;
@@ -61,11 +82,13 @@ pub struct Key {
 }
 
 impl Key {
-    /// A new key without a destructor, null in every thread.
+    /// Creates a key, whose pointer is null in every thread.
     ///
     /// # Errors
     ///
-    /// [`OutOfKeys`](AccessError::OutOfKeys) if the system has none left.
+    /// Returns [`OutOfKeys`](AccessError::OutOfKeys) if the system has no free key.
+    ///
+    /// # Examples
     ///
     /// ```
     /// let key = os_thread_local::key::Key::new()?;
@@ -81,7 +104,9 @@ impl Key {
         Ok(Key { key })
     }
 
-    /// The calling thread's value; null if it has set none.
+    /// Returns the calling thread's pointer, or null if the thread has not set one.
+    ///
+    /// # Examples
     ///
     /// ```
     /// let key = os_thread_local::key::Key::new()?;
@@ -91,15 +116,17 @@ impl Key {
     #[inline]
     #[must_use]
     pub fn get(&self) -> *mut c_void {
-        // SAFETY: the key lives as long as `self`.
+        // SAFETY: the key is deleted when `self` is dropped, not earlier.
         unsafe { System::get(self.key) }
     }
 
-    /// Sets the calling thread's value. The one it replaces is not destroyed.
+    /// Sets the calling thread's pointer.
     ///
     /// # Errors
     ///
-    /// [`OutOfMemory`](AccessError::OutOfMemory) if the system has no memory for it.
+    /// Returns [`OutOfMemory`](AccessError::OutOfMemory) if the system has no memory for the pointer.
+    ///
+    /// # Examples
     ///
     /// ```
     /// let key = os_thread_local::key::Key::new()?;
@@ -111,7 +138,7 @@ impl Key {
     #[inline]
     #[allow(clippy::not_unsafe_ptr_arg_deref)] // stored, not read
     pub fn set(&self, value: *mut c_void) -> Result<(), AccessError> {
-        // SAFETY: the key has no destructor: those that have one are inside a `DestructorKey`, which gives no `Key` away.
+        // SAFETY: the key has no destructor: a `Key` with one is a private field of a `DestructorKey`.
         unsafe { self.store(value) }
     }
 
@@ -119,7 +146,7 @@ impl Key {
     /// The destructor, if the key has one, may be called with `value`.
     #[inline]
     unsafe fn store(&self, value: *mut c_void) -> Result<(), AccessError> {
-        // SAFETY: the key lives as long as `self`; its destructor accepts the value.
+        // SAFETY: the key is deleted when `self` is dropped, not earlier. Its destructor may be called with `value`, as `store` requires.
         if unsafe { System::set(self.key, value) } {
             Ok(())
         } else {
@@ -130,7 +157,7 @@ impl Key {
 
 impl Drop for Key {
     fn drop(&mut self) {
-        // SAFETY: the key lives as long as `self`, and ends with it.
+        // SAFETY: the key was created by `create` and is not used after this.
         unsafe { System::delete(self.key) }
     }
 }
@@ -141,15 +168,19 @@ impl fmt::Debug for Key {
     }
 }
 
-/// A key of the operating system with a destructor, deleted when it is dropped.
+/// A key of the operating system with a destructor.
 ///
-/// When a thread exits and its value is not null, the system calls the destructor with it. Any pointer that is set reaches
-/// the destructor, so [`set`](Self::set) is unsafe; for a key without a destructor ([`Key`]) it is safe.
+/// When a thread exits and its pointer is not null, the system calls the destructor with the pointer. [`set`](Self::set) is therefore
+/// `unsafe`, unlike [`Key::set`].
 ///
-/// POSIX: `pthread_key_create(3p)`, `pthread_key_delete(3p)`. Windows: `FlsAlloc`, `FlsFree`.
+/// Dropping it deletes the key.
 ///
-/// Dropping a key does not free what its values point to on POSIX systems: they forget the values and call no destructor.
-/// Windows calls the destructor for every fiber's value, on the thread that drops the key.
+/// # Platform notes
+///
+/// Deleting a key leaks what its pointers refer to on POSIX systems, which call no destructor then (`pthread_key_delete(3p)`). Windows
+/// calls the destructor for the pointer of every fiber, on the thread that drops the key (`FlsFree`).
+///
+/// # Examples
 ///
 /// ```
 /// use os_thread_local::key::DestructorKey;
@@ -159,13 +190,13 @@ impl fmt::Debug for Key {
 /// static FREED: AtomicU64 = AtomicU64::new(0);
 ///
 /// unsafe extern "system" fn free(value: *mut c_void) {
-///     // SAFETY: only pointers from `Box::<u64>::into_raw` are set.
+///     // SAFETY: the program sets only pointers from `Box::<u64>::into_raw`.
 ///     FREED.fetch_add(*unsafe { Box::from_raw(value.cast::<u64>()) }, Ordering::Relaxed);
 /// }
 ///
 /// let key = DestructorKey::new(free)?;
 /// std::thread::scope(|s| {
-///     // SAFETY: `free` may be called with this pointer, once.
+///     // SAFETY: `free` can be called once with a pointer from `Box::into_raw`, on any thread.
 ///     s.spawn(|| unsafe { key.set(Box::into_raw(Box::new(7_u64)).cast()) }).join().unwrap()
 /// })?;
 /// # // A scope waits for the closures; `join` waits for the thread, whose end the destructor is part of.
@@ -179,20 +210,24 @@ pub struct DestructorKey {
 }
 
 impl DestructorKey {
-    /// A new key with a destructor, null in every thread.
+    /// Creates a key with a destructor, whose pointer is null in every thread.
     ///
-    /// It is safe to create: the destructor is called with values that [`set`](Self::set) was given, and with no others.
+    /// This is safe because the destructor is only called with pointers that were passed to [`set`](Self::set).
     ///
     /// # Errors
     ///
-    /// [`OutOfKeys`](AccessError::OutOfKeys) if the system has none left.
+    /// Returns [`OutOfKeys`](AccessError::OutOfKeys) if the system has no free key.
     ///
-    /// See [`DestructorKey`] for an example.
+    /// # Examples
+    ///
+    /// See [`DestructorKey`].
     pub fn new(destructor: Destructor) -> Result<Self, AccessError> {
         Key::create(Some(destructor)).map(|key| DestructorKey { key })
     }
 
-    /// The calling thread's value; null if it has set none.
+    /// Returns the calling thread's pointer, or null if the thread has not set one.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use os_thread_local::key::DestructorKey;
@@ -208,22 +243,29 @@ impl DestructorKey {
         self.key.get()
     }
 
-    /// Sets the calling thread's value. The destructor is not called for the value that it replaces.
+    /// Sets the calling thread's pointer.
+    ///
+    /// The destructor is not called for the pointer that it replaces.
     ///
     /// # Errors
     ///
-    /// [`OutOfMemory`](AccessError::OutOfMemory) if the system has no memory for it.
+    /// Returns [`OutOfMemory`](AccessError::OutOfMemory) if the system has no memory for the pointer.
     ///
     /// # Safety
     ///
-    /// Unless `value` is null, or is replaced by another `set` on this thread before then: the destructor may be called with `value`,
-    /// on this thread (fiber) when it exits, and on Windows also on the thread that drops the key. The destructor does not
-    /// unwind, and its code is not unloaded before the last thread with a value has exited.
+    /// If `value` is not null, and is still set when the thread (on Windows: the fiber) exits, the system calls the destructor with
+    /// it. Windows also does so when another thread drops the key, on that thread. The caller must ensure that:
     ///
-    /// See [`DestructorKey`] for an example.
+    /// - it is sound to call the destructor with `value` in these cases;
+    /// - the destructor does not unwind;
+    /// - the library that contains the destructor is not unloaded while a thread has a pointer set.
+    ///
+    /// # Examples
+    ///
+    /// See [`DestructorKey`].
     #[inline]
     pub unsafe fn set(&self, value: *mut c_void) -> Result<(), AccessError> {
-        // SAFETY: the destructor may be called with the value: `set` requires it.
+        // SAFETY: the destructor may be called with `value`: this function requires it, too.
         unsafe { self.key.store(value) }
     }
 }
@@ -234,7 +276,11 @@ impl fmt::Debug for DestructorKey {
     }
 }
 
-/// A key without a destructor for a `static`: created on first use, never deleted.
+/// A key of the operating system without a destructor, for a `static`.
+///
+/// The first [`set`](Self::set) creates the key. It is never deleted.
+///
+/// # Examples
 ///
 /// ```
 /// use os_thread_local::key::StaticKey;
@@ -244,21 +290,23 @@ impl fmt::Debug for DestructorKey {
 /// ```
 #[doc(alias("pthread_key_create", "pthread_setspecific", "FlsAlloc", "TlsAlloc", "tss_create"))]
 pub struct StaticKey {
-    /// The key, or `NOT_CREATED`. Release when it is stored, acquire when it is loaded: who sees the key may use it.
+    /// The key, or `NOT_CREATED`. Stored with release and loaded with acquire, so that a thread which sees the key may use it.
     key: AtomicUsize,
     destructor: Option<Destructor>,
 }
 
-/// A custom backend has one key. Who loses the race in `StaticKey::create` must find the winner's key stored, not learn
-/// that there is none left.
+/// A custom backend has one key. A task that loses the race in `StaticKey::create` must find the key of the winner, and not
+/// the error that there is no free key.
 #[cfg(os_thread_local_backend = "custom")]
 static CREATION: crate::lock::Lock<()> = crate::lock::Lock::new(());
 
-/// No system's key: they count from 0 or 1, or are addresses.
+/// Not a key of any system: keys are numbers that start from 0 or 1, or addresses.
 const NOT_CREATED: usize = usize::MAX;
 
 impl StaticKey {
-    /// A key without a destructor.
+    /// Creates a `StaticKey` without calling the operating system.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use os_thread_local::key::StaticKey;
@@ -275,7 +323,11 @@ impl StaticKey {
         StaticKey { key: AtomicUsize::new(NOT_CREATED), destructor }
     }
 
-    /// The calling thread's value; null if it has set none. It does not create the key.
+    /// Returns the calling thread's pointer, or null if the thread has not set one.
+    ///
+    /// It does not create the key.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use os_thread_local::key::StaticKey;
@@ -287,17 +339,19 @@ impl StaticKey {
     pub fn get(&self) -> *mut c_void {
         match self.key.load(Ordering::Acquire) {
             NOT_CREATED => ptr::null_mut(),
-            // SAFETY: created before it was stored, and never deleted.
+            // SAFETY: `create` stores a key after it has created it, and a stored key is never deleted.
             key => unsafe { System::get(System::from_bits(key)) },
         }
     }
 
-    /// Sets the calling thread's value, and creates the key if it is the first. The value it replaces is not destroyed.
+    /// Sets the calling thread's pointer, creating the key if necessary.
     ///
     /// # Errors
     ///
-    /// [`OutOfKeys`](AccessError::OutOfKeys) if the system has no key left, [`OutOfMemory`](AccessError::OutOfMemory) if it has no
-    /// memory for the value. A later call tries again.
+    /// - [`OutOfKeys`](AccessError::OutOfKeys): the system has no free key. A later call tries again.
+    /// - [`OutOfMemory`](AccessError::OutOfMemory): the system has no memory for the pointer.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use os_thread_local::key::StaticKey;
@@ -310,8 +364,7 @@ impl StaticKey {
     #[inline]
     #[allow(clippy::not_unsafe_ptr_arg_deref)] // stored, not read
     pub fn set(&self, value: *mut c_void) -> Result<(), AccessError> {
-        // SAFETY: the key has no destructor: those that have one are inside a `StaticDestructorKey`, which gives no
-        // `StaticKey` away.
+        // SAFETY: the key has no destructor: a `StaticKey` with one is a private field of a `StaticDestructorKey`.
         unsafe { self.store(value) }
     }
 
@@ -323,7 +376,8 @@ impl StaticKey {
             NOT_CREATED => self.create()?,
             key => key,
         };
-        // SAFETY: the key was created and is never deleted; its destructor accepts the value.
+        // SAFETY: `create` has stored the key, and a stored key is never deleted. Its destructor may be called with `value`, as
+        // `store` requires.
         if unsafe { System::set(System::from_bits(key), value) } {
             Ok(())
         } else {
@@ -331,15 +385,15 @@ impl StaticKey {
         }
     }
 
-    /// Threads may race here: the first to store its key wins, the others delete theirs. So nobody waits for anybody, not
-    /// even in the child of a fork.
+    /// Creates the key. If threads race, the first one to store its key wins, and the others delete theirs: no thread waits for another,
+    /// which the child of a fork may not have.
     #[cold]
     fn create(&self) -> Result<usize, AccessError> {
         #[cfg(os_thread_local_backend = "custom")]
         let _turn = CREATION.lock();
         let key = match System::create(self.destructor) {
             Some(key) => key,
-            // The winner of a race may have taken the last one.
+            // Another thread may have created this key, and used up the last one.
             None => match self.key.load(Ordering::Acquire) {
                 NOT_CREATED => return Err(AccessError::OutOfKeys),
                 key => return Ok(key),
@@ -349,7 +403,7 @@ impl StaticKey {
         match self.key.compare_exchange(NOT_CREATED, bits, Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => Ok(bits),
             Err(winner) => {
-                // SAFETY: created above, and nobody has seen it.
+                // SAFETY: created above, and not stored.
                 unsafe { System::delete(key) };
                 Ok(winner)
             }
@@ -369,21 +423,26 @@ impl fmt::Debug for StaticKey {
     }
 }
 
-/// A key with a destructor for a `static`: created on first use, never deleted.
+/// A key of the operating system with a destructor, for a `static`.
+///
+/// The first [`set`](Self::set) creates the key. It is never deleted. When a thread exits and its pointer is not null, the system calls
+/// the destructor with the pointer. `set` is therefore `unsafe`, unlike [`StaticKey::set`].
+///
+/// # Examples
 ///
 /// ```
 /// use os_thread_local::key::StaticDestructorKey;
 /// use std::ffi::c_void;
 ///
 /// unsafe extern "system" fn free(value: *mut c_void) {
-///     // SAFETY: only pointers from `Box::<u64>::into_raw` are set.
+///     // SAFETY: the program sets only pointers from `Box::<u64>::into_raw`.
 ///     drop(unsafe { Box::from_raw(value.cast::<u64>()) });
 /// }
 ///
 /// static KEY: StaticDestructorKey = StaticDestructorKey::new(free);
 ///
 /// std::thread::spawn(|| {
-///     // SAFETY: `free` may be called with this pointer, once.
+///     // SAFETY: `free` can be called once with a pointer from `Box::into_raw`.
 ///     unsafe { KEY.set(Box::into_raw(Box::new(1_u64)).cast()) }
 /// })
 /// .join()
@@ -397,17 +456,23 @@ pub struct StaticDestructorKey {
 }
 
 impl StaticDestructorKey {
-    /// A key with a destructor.
+    /// Creates a `StaticDestructorKey` without calling the operating system.
     ///
-    /// It is safe to create: the destructor is called with values that [`set`](Self::set) was given, and with no others.
+    /// This is safe because the destructor is only called with pointers that were passed to [`set`](Self::set).
     ///
-    /// See [`StaticDestructorKey`] for an example.
+    /// # Examples
+    ///
+    /// See [`StaticDestructorKey`].
     #[must_use]
     pub const fn new(destructor: Destructor) -> Self {
         StaticDestructorKey { key: StaticKey::with(Some(destructor)) }
     }
 
-    /// The calling thread's value; null if it has set none. It does not create the key.
+    /// Returns the calling thread's pointer, or null if the thread has not set one.
+    ///
+    /// It does not create the key.
+    ///
+    /// # Examples
     ///
     /// ```
     /// # use os_thread_local::key::StaticDestructorKey;
@@ -422,24 +487,30 @@ impl StaticDestructorKey {
         self.key.get()
     }
 
-    /// Sets the calling thread's value, and creates the key if it is the first. The destructor is not called for the value that it
-    /// replaces.
+    /// Sets the calling thread's pointer, creating the key if necessary.
+    ///
+    /// The destructor is not called for the pointer that it replaces.
     ///
     /// # Errors
     ///
-    /// [`OutOfKeys`](AccessError::OutOfKeys) if the system has no key left, [`OutOfMemory`](AccessError::OutOfMemory) if it has no
-    /// memory for the value. A later call tries again.
+    /// - [`OutOfKeys`](AccessError::OutOfKeys): the system has no free key. A later call tries again.
+    /// - [`OutOfMemory`](AccessError::OutOfMemory): the system has no memory for the pointer.
     ///
     /// # Safety
     ///
-    /// Unless `value` is null, or is replaced by another `set` on this thread before then: the destructor may be called with `value`
-    /// on this thread (fiber) when it exits. The destructor does not unwind, and its code is not unloaded before the last
-    /// thread with a value has exited.
+    /// If `value` is not null, and is still set when the thread (on Windows: the fiber) exits, the system calls the destructor with
+    /// it. The caller must ensure that:
     ///
-    /// See [`StaticDestructorKey`] for an example.
+    /// - it is sound to call the destructor with `value` in that case;
+    /// - the destructor does not unwind;
+    /// - the library that contains the destructor is not unloaded while a thread has a pointer set.
+    ///
+    /// # Examples
+    ///
+    /// See [`StaticDestructorKey`].
     #[inline]
     pub unsafe fn set(&self, value: *mut c_void) -> Result<(), AccessError> {
-        // SAFETY: the destructor may be called with the value: `set` requires it.
+        // SAFETY: the destructor may be called with `value`: this function requires it, too.
         unsafe { self.key.store(value) }
     }
 }
@@ -458,7 +529,7 @@ mod tests {
     fn the_loser_of_a_race_takes_the_winners_key_and_deletes_its_own() {
         let key = StaticKey::new();
         let winner = key.create().unwrap();
-        // More often than a system has keys.
+        // More times than any system has keys.
         for _ in 0..10_000 {
             assert_eq!(key.create(), Ok(winner));
         }
