@@ -1,4 +1,4 @@
-use crate::storage::{self, Slot};
+use crate::storage::{self, ThreadSlot};
 use crate::{AccessError, InitError};
 use core::cell::Cell;
 use core::fmt;
@@ -134,7 +134,7 @@ use core::fmt;
 ///   [`PerThread`](crate::PerThread).
 #[doc(alias("thread_specific_ptr", "FlsAlloc", "TlsAlloc", "pthread_key_create", "LocalKey"))]
 pub struct ThreadLocal<T: 'static, F = fn() -> T> {
-    slot: Slot<T>,
+    slot: ThreadSlot<T>,
     init: F,
 }
 
@@ -161,7 +161,7 @@ impl<T: 'static> ThreadLocal<T> {
     /// ```
     #[must_use]
     pub const fn new(init: fn() -> T) -> Self {
-        ThreadLocal { slot: Slot::new(), init }
+        ThreadLocal { slot: ThreadSlot::new(), init }
     }
 }
 
@@ -186,7 +186,7 @@ impl<T: 'static> ThreadLocal<T, NoInit> {
     /// ```
     #[must_use]
     pub const fn without_init() -> Self {
-        ThreadLocal { slot: Slot::new(), init: NoInit(()) }
+        ThreadLocal { slot: ThreadSlot::new(), init: NoInit(()) }
     }
 }
 
@@ -417,7 +417,7 @@ impl<T: 'static, F: Fn() -> T> ThreadLocal<T, F> {
     /// ```
     #[must_use]
     pub const fn from_fn(init: F) -> Self {
-        ThreadLocal { slot: Slot::new(), init }
+        ThreadLocal { slot: ThreadSlot::new(), init }
     }
 
     /// Calls `f` with this thread's value, which the initializer creates on first use.

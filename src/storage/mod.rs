@@ -76,7 +76,7 @@ mod value;
 
 pub(crate) use self::current::reclaim;
 pub use self::root::is_direct_read;
-pub(crate) use self::slot::{ObjectSlot, Pointers, Slot, Taken};
+pub(crate) use self::slot::{ObjectSlot, Pointers, Taken, ThreadSlot};
 
 /// Targets that have one thread, or where memory matters more than time: one stripe, no masks, no arena, and short caches. The
 /// masks of the first 512 slot numbers alone would take 2 KiB on a 32-bit target.

@@ -13,19 +13,58 @@ use core::marker::PhantomData;
 use core::mem;
 use core::ptr::{self, NonNull};
 
-/// An object whose values belong to their threads.
-pub(crate) struct Slot<T: 'static> {
+/// An object of the program: the word through which it finds its values, and what it knows of them. `O` says who owns the values.
+pub(crate) struct Slot<T, O: Ownership> {
     word: SlotWord,
+    owner: O,
     /// The values are not in here. Invariant in `T`: values are stored through `&self`.
     _values: PhantomData<fn(T) -> T>,
 }
 
+/// An object whose values belong to their threads.
+pub(crate) type ThreadSlot<T> = Slot<T, ThreadOwned>;
+
 /// An object whose values belong to it.
-pub(crate) struct ObjectSlot<T> {
-    word: SlotWord,
-    values: Values,
-    /// Invariant in `T`, as above.
-    _values: PhantomData<fn(T) -> T>,
+pub(crate) type ObjectSlot<T> = Slot<T, Values>;
+
+/// What an object knows of its values: nothing, or all of them in a list.
+pub(crate) trait Ownership {
+    const OWNER: Owner;
+
+    fn values(&self) -> Option<&Values>;
+
+    /// Takes all values out of the list. They are still in their entries.
+    fn take_values(&mut self) -> Option<NonNull<Block>>;
+}
+
+pub(crate) struct ThreadOwned;
+
+impl Ownership for ThreadOwned {
+    const OWNER: Owner = Owner::Thread;
+
+    #[inline(always)]
+    fn values(&self) -> Option<&Values> {
+        None
+    }
+
+    #[inline(always)]
+    fn take_values(&mut self) -> Option<NonNull<Block>> {
+        None
+    }
+}
+
+impl Ownership for Values {
+    const OWNER: Owner = Owner::Object;
+
+    #[inline(always)]
+    fn values(&self) -> Option<&Values> {
+        Some(self)
+    }
+
+    #[inline(always)]
+    fn take_values(&mut self) -> Option<NonNull<Block>> {
+        self.take()
+    }
 }
 
 /// This thread's block of an object, if it is there and the word is packed: the fast path of every access. Otherwise what the root
@@ -175,20 +214,19 @@ unsafe fn value_of<'a, T>(block: NonNull<Block>) -> &'a T {
     unsafe { &*value::value::<T>(block) }
 }
 
-impl<T: 'static> Slot<T> {
-    const VTABLE: &'static ValueVTable = &ValueVTable::new::<T>(Owner::Thread);
-
-    pub(crate) const fn new() -> Self {
-        Slot { word: SlotWord::new(), _values: PhantomData }
-    }
+impl<T, O: Ownership> Slot<T, O> {
+    const VTABLE: &'static ValueVTable = &ValueVTable::new::<T>(O::OWNER);
 
     /// This thread's block, made by `init` if there is none.
     #[inline(always)]
     fn block(&self, init: impl FnOnce() -> T) -> Result<NonNull<Block>, AccessError> {
         match lookup(&self.word) {
             Ok(block) => Ok(block),
-            // SAFETY: the word is this object's, all whose values are of this type.
-            Err(found) => unsafe { init_with(&self.word, Self::VTABLE, None, found, init) }.get(),
+            Err(found) => {
+                let values = self.owner.values();
+                // SAFETY: the word and the list are this object's, all whose values are of this type.
+                unsafe { init_with(&self.word, Self::VTABLE, values, found, init) }.get()
+            }
         }
     }
 
@@ -200,8 +238,8 @@ impl<T: 'static> Slot<T> {
         f: impl FnOnce(&T) -> R,
     ) -> Result<R, AccessError> {
         let block = self.block(init)?;
-        // SAFETY: a live value of this thread. It is destroyed when the thread exits, or through `&mut self`, neither of which
-        // happens while `f` runs; and it is borrowed exclusively through `&mut self` only.
+        // SAFETY: a live value, which this thread alone has. It is destroyed, moved or borrowed exclusively through `&mut self` only, and
+        // destroyed or left to another thread when this one exits: neither happens while `f` runs.
         let value = unsafe { value_of(block) };
         Ok(f(value))
     }
@@ -212,8 +250,9 @@ impl<T: 'static> Slot<T> {
         init: impl FnOnce() -> Result<T, E>,
         f: impl FnOnce(&T) -> R,
     ) -> Result<Result<R, E>, AccessError> {
-        // SAFETY: the word is this object's, all whose values are of this type.
-        let block = unsafe { get_or_try_init(&self.word, Self::VTABLE, None, init) }?;
+        let values = self.owner.values();
+        // SAFETY: the word and the list are this object's, all whose values are of this type.
+        let block = unsafe { get_or_try_init(&self.word, Self::VTABLE, values, init) }?;
         // SAFETY: as in `with`.
         Ok(block.map(|block| f(unsafe { value_of(block) })))
     }
@@ -225,6 +264,33 @@ impl<T: 'static> Slot<T> {
         // SAFETY: as in `with`.
         let value = unsafe { value_of(block) };
         Some(f(value))
+    }
+
+    /// Does everything that a first use needs except creating the value.
+    pub(crate) fn prepare(&self) -> Result<(), AccessError> {
+        first_use::prepare(&self.word)
+    }
+}
+
+impl<T, O: Ownership> Drop for Slot<T, O> {
+    fn drop(&mut self) {
+        // SAFETY: the object is owned exclusively and ends here. Then the values that belong to it are in no entry any more, and in this
+        // list only.
+        unsafe {
+            object::drop_object(&self.word);
+            let values = self.owner.take_values();
+            // Without the condition the end of every object calls a destructor: 12 instructions.
+            if values.is_some() {
+                drop(Chain::new(values));
+            }
+        }
+    }
+}
+
+impl<T: 'static> ThreadSlot<T> {
+    /// `T: 'static`, because the values may outlive the object.
+    pub(crate) const fn new() -> Self {
+        Slot { word: SlotWord::new(), owner: ThreadOwned, _values: PhantomData }
     }
 
     /// Calls `f` with this thread's value, exclusively. If the process exits meanwhile, the value is not destroyed.
@@ -251,74 +317,11 @@ impl<T: 'static> Slot<T> {
         // SAFETY: the object is borrowed exclusively, and its values are `T`s.
         unsafe { object::remove(&self.word).map(|block| block.into_value::<T>()) }
     }
-
-    /// Does everything that a first use needs except creating the value.
-    pub(crate) fn prepare(&self) -> Result<(), AccessError> {
-        first_use::prepare(&self.word)
-    }
-}
-
-impl<T: 'static> Drop for Slot<T> {
-    fn drop(&mut self) {
-        // SAFETY: the object is owned exclusively and ends here.
-        unsafe { object::drop_object(&self.word) }
-    }
 }
 
 impl<T> ObjectSlot<T> {
-    const VTABLE: &'static ValueVTable = &ValueVTable::new::<T>(Owner::Object);
-
     pub(crate) const fn new() -> Self {
-        ObjectSlot { word: SlotWord::new(), values: Values::new(), _values: PhantomData }
-    }
-
-    /// This thread's block, made by `init` if there is none.
-    #[inline(always)]
-    fn block(&self, init: impl FnOnce() -> T) -> Result<NonNull<Block>, AccessError> {
-        match lookup(&self.word) {
-            Ok(block) => Ok(block),
-            Err(found) => {
-                // SAFETY: the word and the list are this object's, all whose values are of this type.
-                let made =
-                    unsafe { init_with(&self.word, Self::VTABLE, Some(&self.values), found, init) };
-                made.get()
-            }
-        }
-    }
-
-    /// Calls `f` with this thread's value, made by `init` if there is none.
-    #[inline(always)]
-    pub(crate) fn with<R>(
-        &self,
-        init: impl FnOnce() -> T,
-        f: impl FnOnce(&T) -> R,
-    ) -> Result<R, AccessError> {
-        let block = self.block(init)?;
-        // SAFETY: a live value, which this thread alone has. It is destroyed or moved through `&mut self` only, and gets another thread
-        // only when this one has exited, neither of which happens while `f` runs.
-        let value = unsafe { value_of(block) };
-        Ok(f(value))
-    }
-
-    /// The same with an initializer that can fail.
-    pub(crate) fn with_try_init<R, E>(
-        &self,
-        init: impl FnOnce() -> Result<T, E>,
-        f: impl FnOnce(&T) -> R,
-    ) -> Result<Result<R, E>, AccessError> {
-        // SAFETY: the word and the list are this object's, all whose values are of this type.
-        let block = unsafe { get_or_try_init(&self.word, Self::VTABLE, Some(&self.values), init) }?;
-        // SAFETY: as in `with`.
-        Ok(block.map(|block| f(unsafe { value_of(block) })))
-    }
-
-    /// Calls `f` with this thread's value, if it has one.
-    #[inline]
-    pub(crate) fn with_existing<R>(&self, f: impl FnOnce(&T) -> R) -> Option<R> {
-        let block = existing(&self.word)?;
-        // SAFETY: as in `with`.
-        let value = unsafe { value_of(block) };
-        Some(f(value))
+        Slot { word: SlotWord::new(), owner: Values::new(), _values: PhantomData }
     }
 
     /// This thread's value, exclusively, made by `init` if there is none.
@@ -335,7 +338,7 @@ impl<T> ObjectSlot<T> {
         // object's, and has a `T`.
         unsafe {
             let block = object::remove_from_entry(&self.word)?;
-            self.values.unlink(block);
+            self.owner.unlink(block);
             Some(OwnedBlock::new(block, None).into_value::<T>())
         }
     }
@@ -345,29 +348,14 @@ impl<T> ObjectSlot<T> {
         // SAFETY: the object is borrowed exclusively: its values are in no entry any more, and the list is given up.
         let chain = unsafe {
             object::detach_all(&self.word);
-            Chain::new(self.values.take())
+            Chain::new(self.owner.take())
         };
         Taken { chain, _values: PhantomData }
     }
 
     /// The values there are now.
     pub(crate) fn iter(&self) -> Pointers<'_, T> {
-        Pointers { blocks: self.values.iter(), _values: PhantomData }
-    }
-
-    /// Does everything that a first use needs except creating the value.
-    pub(crate) fn prepare(&self) -> Result<(), AccessError> {
-        first_use::prepare(&self.word)
-    }
-}
-
-impl<T> Drop for ObjectSlot<T> {
-    fn drop(&mut self) {
-        // SAFETY: the object is owned exclusively and ends here. Its values are in no entry any more, and in this list only.
-        unsafe {
-            object::drop_object(&self.word);
-            drop(Chain::new(self.values.take()));
-        }
+        Pointers { blocks: self.owner.iter(), _values: PhantomData }
     }
 }
 
