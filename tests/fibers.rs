@@ -6,6 +6,7 @@
 use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
 use std::ptr::null_mut;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::Arc;
 use std::thread;
@@ -345,6 +346,82 @@ fn a_destructor_may_use_objects_while_its_fiber_is_deleted() {
         }
     });
     assert_eq!(drops.load(SeqCst), 10);
+}
+
+/// The access never goes on. What it was about is destroyed with the fiber, or leaked if it was being changed or made; the next fiber,
+/// which gets the record, starts afresh.
+#[test]
+fn a_fiber_is_deleted_inside_an_access() {
+    in_thread(|| {
+        let main = ThreadFiber::convert();
+        let back = main.0;
+        // SAFETY: called by a fiber that `main` has resumed; `main` deletes it.
+        let leave = move || unsafe { SwitchToFiber(back) };
+        let in_a_fiber = |step: Box<dyn FnMut()>| {
+            let fiber = Fiber::new(step);
+            fiber.resume(&main);
+            drop(fiber);
+        };
+
+        let (drops, object) = counted();
+        in_a_fiber({
+            let object = Arc::clone(&object);
+            Box::new(move || object.with(|_| leave()))
+        });
+        assert_eq!(drops.load(SeqCst), 1);
+        in_a_fiber(Box::new(move || object.with(|_| ())));
+        assert_eq!(drops.load(SeqCst), 2);
+
+        let (drops, object) = counted();
+        let mut object = Arc::try_unwrap(object).ok().unwrap();
+        in_a_fiber(Box::new(move || object.with_mut(|_| leave())));
+        assert_eq!(drops.load(SeqCst), 0);
+
+        // Initializers: of a `ThreadLocal`, of a `PerThread`, and of a `ThreadLocal` in that of a `PerThread`.
+        let leaves = Rc::new(Cell::new(0));
+        let maybe_leave = {
+            let leaves = Rc::clone(&leaves);
+            move |n| {
+                if leaves.get() == n {
+                    leaves.set(0);
+                    leave();
+                }
+            }
+        };
+        let maybe = maybe_leave.clone();
+        let thread_owned = Rc::new(ThreadLocal::from_fn(move || {
+            maybe(1);
+            Box::new(5)
+        }));
+        let inner = Rc::clone(&thread_owned);
+        let mut object_owned = Rc::new(PerThread::from_fn(move || {
+            maybe_leave(2);
+            inner.with(|v| Box::new(**v + 1))
+        }));
+        for (leaves_in, uses_inner) in [(1, true), (2, false), (1, false)] {
+            leaves.set(leaves_in);
+            let (inner, outer) = (Rc::clone(&thread_owned), Rc::clone(&object_owned));
+            in_a_fiber(Box::new(move || {
+                if uses_inner {
+                    inner.with(|_| ());
+                }
+                outer.with(|_| ());
+                unreachable!("the fiber is deleted in an initializer");
+            }));
+            assert_eq!(leaves.get(), 0);
+            assert_eq!(object_owned.len(), 0);
+            // This one gets the record.
+            let (inner, outer) = (Rc::clone(&thread_owned), Rc::clone(&object_owned));
+            in_a_fiber(Box::new(move || {
+                assert_eq!(inner.with_existing(|v| **v), None);
+                assert_eq!(outer.with_existing(|v| **v), None);
+                assert_eq!(outer.try_with(|v| **v), Ok(6));
+                assert_eq!(inner.try_with(|v| **v), Ok(5));
+            }));
+            assert_eq!(object_owned.len(), 1);
+            Rc::get_mut(&mut object_owned).unwrap().clear();
+        }
+    });
 }
 
 #[test]
