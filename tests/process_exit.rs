@@ -205,8 +205,8 @@ fn main() {
     let (wine, mut stuck) = (children::is_wine(), 0);
     for (name, _, expected) in CASES {
         let (runs, may_be_cut) = if name.starts_with("eight") {
-            // Windows kills the other threads first. One of them may have held the lock, or the C library's: then the process ends there
-            // and then, as it would in a lock of the system's.
+            // Windows kills the other threads first. One of them may have held a lock, ours or the system's: then the process ends where it
+            // needs that lock. That can be in the middle of a line: std has taken its buffer down by then, and writes a line in parts.
             ((times + 2) / 3, cfg!(windows))
         } else {
             (1, false)
@@ -226,7 +226,7 @@ fn main() {
             let printed = children::printed(&output);
             let code = if name.contains("exit") && !name.contains("return") { 33 } else { 0 };
             if may_be_cut {
-                assert!(printed == *expected || printed.is_empty(), "{}: {:?}", name, output);
+                assert!(expected.starts_with(&printed), "{}: {:?}", name, output);
             } else {
                 assert_eq!(printed, *expected, "{}: {:?}", name, output);
             }
