@@ -19,8 +19,8 @@
     doc = "[stability]: crate::guide::stability\n[vendoring]: crate::guide::vendoring\n"
 )]
 // Not read by a build: whoever copies `src` alone has all that the compiler needs.
-#![cfg_attr(any(doc, all(doctest, feature = "alloc")), doc = include_str!("../README.md"))]
-#![cfg_attr(not(any(doc, doctest)), doc = "See README.md.")]
+#![cfg_attr(all(doc, any(not(doctest), feature = "alloc")), doc = include_str!("../README.md"))]
+#![cfg_attr(not(doc), doc = "See README.md.")]
 #![no_std]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -53,7 +53,7 @@ mod cells;
 mod compile_fail;
 #[cfg(all(doctest, feature = "alloc"))]
 mod compile_fail_per_thread;
-#[cfg(any(all(doc, feature = "alloc"), all(doctest, feature = "std")))]
+#[cfg(all(doc, feature = "alloc", any(not(doctest), feature = "std")))]
 #[cfg_attr(docsrs, doc(cfg(feature = "alloc")))]
 pub mod guide;
 #[cfg(feature = "alloc")]
