@@ -1,21 +1,20 @@
-//! Bring your own kernel: the whole crate on one pointer per task.
+//! The custom backend: the whole crate on one pointer per task, which the program provides.
 //!
-//! Where there is no operating system, or where its threads are not what a value should belong to (an RTOS, a kernel, a
-//! runtime of green threads), the program provides what the crate needs of one: where the running task keeps a pointer.
-//! In this module's words a task is whatever has a value of its own: read "task" for "thread" in the rest of the documentation.
+//! Use it where there is no operating system, or where values should not belong to its threads: in an RTOS, a kernel, a runtime of
+//! green threads. In this module a *task* is whatever has its own values. The rest of the documentation calls it a thread.
 //!
-//! Four steps:
-//!
-//! 1. Select the backend. Targets without an operating system (`target_os = "none"`) have no other; elsewhere the program does it with a
-//!    flag for rustc ([below](#selecting-the-backend)).
+//! 1. Select the backend. Targets without an operating system (`target_os = "none"`) always use it. Elsewhere the program selects it with
+//!    a flag for rustc: see [Selecting the backend](#selecting-the-backend).
 //! 2. Implement [`Backend`] and install it with [`set_backend!`](crate::set_backend), once per program.
-//! 3. Call [`task_exit`] when a task ends, on that task.
-//! 4. If interrupt handlers use the crate, or a task can be pre-empted by one that must not wait for it: the feature
-//!    `critical-section` (below).
+//! 3. Call [`task_exit`] on each task as the last thing that the task does with the crate.
+//! 4. Enable the feature `critical-section` if interrupt handlers use the crate, or if a task can pre-empt another one and must not wait for
+//!    it: see [Locks](#locks).
+//!
+//! # Examples
 //!
 #![cfg_attr(os_thread_local_backend = "custom", doc = "```")]
 #![cfg_attr(not(os_thread_local_backend = "custom"), doc = "```ignore")]
-//! # // A program has one backend. The tests of this page run on one that is linked in.
+//! # // A program has one backend. The tests of this page are linked with another one.
 //! # mod kernel {
 //! use core::ffi::c_void;
 //! use core::sync::atomic::{AtomicPtr, Ordering};
@@ -36,6 +35,7 @@
 //!
 //! struct MyKernel;
 //!
+//! // SAFETY: each task has its own pointer, null at first, which only these functions access.
 //! unsafe impl os_thread_local::custom::Backend for MyKernel {
 //!     fn get() -> *mut c_void {
 //!         current_task().local.load(Ordering::Relaxed)
@@ -56,18 +56,18 @@
 //!
 //! extern "C" fn task_main(entry: extern "C" fn()) {
 //!     entry();
-//!     // SAFETY: `entry` has returned: no access to a value is under way.
+//!     // SAFETY: `entry` has returned, so no function of the crate is on this task's stack.
 //!     unsafe { os_thread_local::custom::task_exit() };
 //! }
 //! ```
 //!
-//! A program without one does not link, and the missing symbols are named after the macro:
+//! A program that installs no backend does not link. The linker reports symbols that are named after the macro:
 //!
 //! ```text
 //! rust-lld: error: undefined symbol: _os_thread_local_0_2_set_backend_macro_get
 //! ```
 //!
-//! A kernel in C defines the three functions itself and calls a fourth:
+//! A kernel in C defines the three functions itself, instead of using the macro, and calls a fourth:
 //!
 //! ```c
 //! void *_os_thread_local_0_2_set_backend_macro_get(void);
@@ -76,66 +76,77 @@
 //! void os_thread_local_0_2_task_exit(void);
 //! ```
 //!
-//! Whole programs are in the repository: `programs/firmware` (a Cortex-M3 without an operating system), `programs/green-threads`
-//! (tasks in user space that move between threads), `programs/c-kernel`, `programs/wasm/examples/threads.rs` (WebAssembly workers on one
-//! memory, for which there is no other backend).
+//! The repository has complete programs: `programs/firmware` (a Cortex-M3 without an operating system), `programs/green-threads` (tasks in
+//! user space that move between threads), `programs/c-kernel`, and `programs/wasm/examples/threads.rs` (WebAssembly workers with
+//! a shared memory, which no other backend supports).
 //!
 //! # Selecting the backend
 //!
-//! The backend holds for the whole program, so the program selects it, not one of its libraries; it is no Cargo feature. In the program's
-//! `.cargo/config.toml`:
+//! A program has one backend, so the program selects it, not a library. It is a `--cfg` flag rather than a Cargo feature, because any
+//! library can enable a feature. In the program's `.cargo/config.toml`:
 //!
 //! ```toml
 //! [build]
-//! target = "x86_64-unknown-linux-gnu" # the program's; with it, the flags below are not for build scripts
+//! target = "x86_64-unknown-linux-gnu" # the program's; with it, the flags below are not used for build scripts
 //! rustflags = ["--cfg", 'os_thread_local_backend="custom"']
 //! ```
 //!
-//! or in the environment: `RUSTFLAGS='--cfg os_thread_local_backend="custom"'` (which replaces `build.rustflags`). Without
-//! `target` or `--target`, Cargo passes the flags to build scripts and procedural macros too; one that uses this crate would not link.
+//! or in the environment: `RUSTFLAGS='--cfg os_thread_local_backend="custom"'`, which replaces `build.rustflags`.
 //!
-//! # What may be called from where
+//! Always set `target`, or pass `--target`. Otherwise Cargo also passes the flags to build scripts and procedural macros, and one that uses
+//! this crate does not link.
 //!
-//! - **A task** may do everything, as a thread does.
-//! - **The idle task, start-up code before there are tasks**: likewise, if [`Backend::get`] and [`set`](Backend::set) answer there.
-//!   `set` may refuse: then an access that would make a value gives [`OutOfMemory`](crate::AccessError::OutOfMemory).
-//! - **An interrupt handler** is a task of its own to the crate. It must not see the pointer of the task that it
-//!   interrupted, which may be in the middle of using its values: `get` and `set` tell by the context that they are in a handler
-//!   and use a pointer that belongs to it (one for each priority that can interrupt another, on each core), or `get` gives null and
-//!   `set` refuses. A value that exists already is read without a lock. Everything else (the first use of an object, `remove`,
-//!   dropping an object) may take a lock of the crate, which a handler may do only with the feature `critical-section`: otherwise it may
-//!   wait for the very task that it interrupted. It also allocates, so the global allocator must work in handlers.
-//! - **A scheduler**, while it switches tasks, and code that runs between two tasks: nothing.
+//! # Contexts
 //!
-//! # The locks
+//! - **Tasks** can call every function, like threads.
+//! - **The idle task, and startup code before there are tasks**, can do so too if [`Backend::get`] and [`Backend::set`] work there. `set` can
+//!   return `false`; then an access that would create a value returns [`OutOfMemory`](crate::AccessError::OutOfMemory).
+//! - **Interrupt handlers** are tasks of their own, and must not see the pointer of the task that they interrupt, which may be in the
+//!   middle of an access. `get` and `set` must detect that they run in a handler. They use a pointer that belongs to it, one for
+//!   each priority that can interrupt another, on each core; or `get` returns null and `set` returns `false`. Reading a value that
+//!   exists takes no lock. Everything else (the first use of an object, `remove`, dropping an object) can take a lock, and needs the
+//!   feature `critical-section`: without it, the handler can deadlock with the task that it interrupts. It can also allocate, so the global
+//!   allocator must work in handlers.
+//! - **The scheduler**, while it switches tasks, and code that runs between two tasks must not call this crate.
 //!
-//! The crate has a lock for the records of all tasks (on hosted targets, one for each of 63 groups of them), one for the free slot numbers,
-//! and one for the records of ended tasks. No task holds two of them. No user code and no allocation runs under a lock, and it is held for some
-//! dozen instructions; longer when an object is dropped that other tasks have used (for each task there is), and when a task
-//! ends (for up to 64 values, or 1,024 table entries, at a time). A task that finds one taken calls [`Backend::relax`] in a loop. If tasks
-//! can be pre-empted, `relax` must let the holder run: under strict priorities a plain yield does not let a task of lower priority run,
-//! sleeping for a tick does.
+//! # Locks
 //!
-//! With the feature `critical-section` and this backend, every hold of a lock is inside a critical section of the
-//! [critical-section](https://docs.rs/critical-section) crate, for which the program installs an implementation, too. On
-//! one core a lock is then never found taken, `relax` is never called, and handlers can use the crate. On several cores the wait is
-//! outside the critical section.
+//! The crate has a lock for the records of all tasks (on hosted targets, one for each of 63 groups of records), one for the free slot
+//! numbers, and one for the records of ended tasks. No task holds two of them. No user code, no allocation and no deallocation runs under
+//! a lock. A lock is held for some dozen instructions; longer when an object is dropped that other tasks have used (for each such
+//! task), and when a task ends (for up to 64 values, or 1,024 table entries, at a time).
 //!
-//! # What the operating system would have done
+//! A task that waits for a lock calls [`Backend::relax`] in a loop. If tasks can be pre-empted, `relax` must let the holder of the lock run. Under
+//! strict priorities a plain yield does not let a task of a lower priority run; sleeping for a tick does.
 //!
-//! - **The end of the program**: nothing happens by itself. Call [`task_exit`] on the main task for its values to be destroyed.
-//! - **A task that is killed**, or that ends without [`task_exit`]: its values stay where they are. That is safe, and it is a
-//!   leak: what they hold is not freed, and a value of a dropped object waits for it forever. A task must not be
-//!   killed inside the crate, where it may hold a lock.
-//! - **fork**: is not handled. Fork when no other thread is inside the crate.
-//! - **Unloading**: code of the crate runs when [`task_exit`] is called, and then only.
-//! - **Keys**: there is one pointer, and the first to ask gets it, for good. With the feature `alloc` that is the first
-//!   `ThreadLocal` or `PerThread` that is used, and there is nothing left for [`key`](crate::key). Without it the pointer is the one
-//!   key: a second [`Key`](crate::key::Key) or [`StaticKey`](crate::key::StaticKey) gets
-//!   [`OutOfKeys`](crate::AccessError::OutOfKeys), even after the first was dropped, since nobody can clear what it left in
-//!   the other tasks.
+//! With the feature `critical-section` and this backend, the crate holds each lock inside a critical section of the
+//! [critical-section](https://docs.rs/critical-section) crate, for which the program must install an implementation. On one core no
+//! task then ever waits for a lock or calls `relax`, and handlers can use the crate. On several cores a task waits outside of
+//! the critical section.
 //!
-//! Targets need atomic compare-and-swap for pointers: not `thumbv6m-none-eabi`, nor RISC-V without `a`.
+//! # Memory use
+//!
+//! On targets without an operating system each value is an allocation of its own: a task keeps no memory for small values. The
+//! documentation of `ThreadLocal` has the figures of other targets.
+//!
+//! # Non-guarantees
+//!
+//! The crate learns of the following events only from the program:
+//!
+//! - **The end of the program** destroys no values. Call [`task_exit`] on the main task to destroy its values.
+//! - **A task that is killed**, or ends without [`task_exit`], leaks its values and its memory in the crate. A value of an object that is
+//!   dropped later leaks too. Do not kill a task inside the crate, where it may hold a lock.
+//! - **`fork`** is not handled. Call it only while no other thread is inside the crate.
+//! - **Unloading** the program's code: the crate's code runs in [`task_exit`], and does not run at any other end of a task.
+//! - **Keys**: there is one pointer, which goes to the first user and is never free again. With the feature `alloc` that is the
+//!   first `ThreadLocal` or `PerThread` in use, and the types of the module [`key`](crate::key) return
+//!   [`OutOfKeys`](crate::AccessError::OutOfKeys). Without `alloc` the pointer is the only key: a second
+//!   [`Key`](crate::key::Key) or [`StaticKey`](crate::key::StaticKey) returns `OutOfKeys`, even after the first is dropped, because
+//!   the pointers that it has set in other tasks cannot be cleared.
+//!
+//! # Platform notes
+//!
+//! Targets need atomic compare-and-swap for pointers. `thumbv6m-none-eabi`, and RISC-V without the `a` extension, do not have it.
 
 use super::Destructor;
 #[cfg(os_thread_local_backend = "custom")]
@@ -147,39 +158,50 @@ use core::mem;
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
 
-/// What a kernel provides: one pointer for each task.
+/// The functions that a kernel provides: access to one pointer per task.
+///
+/// `get` is called for every access to a value, from every context in which the program uses the crate.
 ///
 /// # Safety
 ///
-/// - [`get`](Self::get) gives what the calling task has [`set`](Self::set) last, and null if it has not set anything since it was
-///   created, whichever core or thread the task runs on. Nobody else changes it.
+/// - [`get`](Self::get) returns the pointer that the calling task has last [`set`](Self::set), or null if it has not set any since it
+///   was created, whichever core or thread the task runs on. Nothing else changes the pointer.
 /// - The code that runs as one task is to Rust what a thread is: values that are not [`Send`] do not get from one task to
 ///   another, nor from a task to a handler that interrupts it. If tasks move between threads of an operating system, what they
 ///   hold in that system's thread-locals does not move with them.
-/// - After `set` has accepted a value that is not null, it accepts every value from this task, until it was given null.
+/// - After `set` has accepted a value that is not null, it accepts every value from this task until it is given null.
 /// - The functions do not use this crate, do not allocate, and do not unwind.
 ///
-/// They are called often (`get` for every access), from every context in which the program uses the crate.
+/// # Examples
+///
+/// See [the module](self).
 pub unsafe trait Backend {
-    /// The running task's pointer.
+    /// Returns the running task's pointer.
     fn get() -> *mut c_void;
 
-    /// Sets the running task's pointer. `false` if this context has none: see [the module](self).
+    /// Sets the running task's pointer, or returns `false` if the calling context has none.
+    ///
+    /// See [Contexts](self#contexts).
     ///
     /// # Safety
     ///
-    /// Only for this crate: the pointer is the task's whole state in it.
+    /// Only this crate may call it: the pointer is the task's entire state in the crate.
     unsafe fn set(value: *mut c_void) -> bool;
 
-    /// Called by a task in a loop while another one holds a lock: lets that one run.
+    /// Lets the task that holds a lock run, while the calling task waits for the lock in a loop.
     ///
-    /// As it stands it only tells the processor that this is a loop, which is enough if the holder runs on another core.
+    /// The default implementation calls [`spin_loop`](core::hint::spin_loop), which is enough if the holder runs on another core. See
+    /// [Locks](self#locks).
     fn relax() {
         core::hint::spin_loop();
     }
 }
 
-/// Installs a type that implements [`custom::Backend`](crate::custom::Backend). Exactly once in a program, in any of its crates.
+/// Installs a type that implements [`custom::Backend`](crate::custom::Backend) as the backend of the program.
+///
+/// Use it exactly once in a program, in any of its crates. Without it the program does not link.
+///
+/// # Examples
 ///
 /// See [`custom`](crate::custom).
 #[macro_export]
@@ -211,62 +233,74 @@ extern "C" {
     fn _os_thread_local_0_2_set_backend_macro_relax();
 }
 
-/// Destroys the values of the running task: call it when a task ends, on that task, as the last thing it does with this crate.
+/// Destroys the values of the running task and frees the task's memory in the crate.
 ///
-/// The newest value is destroyed first, including those that the destructors create, until none are left; then the task's
-/// memory in this crate is freed. Should the task go on and use the crate again, it is as a new task would: with new values,
-/// and another call at the end. A pool may call it between two jobs.
+/// Call it on each task as the last thing that the task does with the crate. It destroys the newest value first, including any values that
+/// destructors create, until there are none.
 ///
-/// With a key of the module [`key`](crate::key) instead, its destructor is called, and up to three more times if it sets a new value.
+/// If the task uses the crate again, it starts without values, like a new task, and needs another call at its end. A pool can call
+/// `task_exit` between two jobs.
+///
+/// If the pointer is used by a key of the module [`key`](crate::key), `task_exit` calls the key's destructor, and up to three more times
+/// if the destructor sets a new pointer.
+///
+/// # Panics
+///
+/// Never returns by a panic: if `Drop` of a value panics, the program aborts.
 ///
 /// # Safety
 ///
-/// The task is not inside an access: no function on its stack was called by `with` or its likes, has a reference that they gave to it, or is a
-/// destructor or an initializer that this crate called.
+/// The task is not inside an access: no function on its stack was called by `with` or a similar method, has a reference that one of them
+/// passed to it, or is a destructor or an initializer that this crate called.
+///
+/// # Examples
+///
+/// See [the module](self).
 pub unsafe fn task_exit() {
-    /// As POSIX's PTHREAD_DESTRUCTOR_ITERATIONS.
+    /// The smallest value that POSIX allows for `PTHREAD_DESTRUCTOR_ITERATIONS`.
     const ROUNDS: usize = 4;
     for _ in 0..ROUNDS {
-        // SAFETY: `get` has no preconditions.
+        // SAFETY: it has no preconditions.
         let value = unsafe { _os_thread_local_0_2_set_backend_macro_get() };
         if value.is_null() {
             return;
         }
-        // The value was set with the key, and the key after the destructor was stored: relaxed would do.
+        // Relaxed would be enough: the task got the key after the destructor was stored, and set the value after that.
         let destructor = DESTRUCTOR.load(Ordering::Acquire);
-        // SAFETY: `hand_out` stored it from this very type.
+        // SAFETY: `hand_out` has stored an `Option<Destructor>` as a pointer, null for `None`.
         let destructor = unsafe { mem::transmute::<*mut c_void, Option<Destructor>>(destructor) };
         if OWNER.load(Ordering::Relaxed) != OF_ROOT {
-            // The root's destructor does it itself when the values are destroyed: a backend that refuses the pointer which is put back
-            // would lose them.
-            // SAFETY: null is what a task without a value has.
+            // The destructor of the root does this itself after it has destroyed the values. It must not be done earlier: a backend that
+            // then refuses to set the pointer again would lose them.
+            // SAFETY: this is the crate, and null is the pointer of a task without values.
             unsafe { _os_thread_local_0_2_set_backend_macro_set(ptr::null_mut()) };
         }
         match destructor {
-            // SAFETY: the task's value, on the task that ends.
+            // SAFETY: the caller of `set` allows the call with the task's value when the task ends.
             Some(destructor) => unsafe { destructor(value) },
             None => return,
         }
     }
-    // SAFETY: as above. What the last round set is leaked.
+    // What the last round has set is leaked.
+    // SAFETY: this is the crate, and null is the pointer of a task without values.
     unsafe { _os_thread_local_0_2_set_backend_macro_set(ptr::null_mut()) };
 }
 
 /// [`task_exit`] for kernels in other languages.
 ///
 /// # Safety
-/// As for `task_exit`.
+/// The same as for [`task_exit`].
 #[no_mangle]
 unsafe extern "C" fn os_thread_local_0_2_task_exit() {
-    // SAFETY: the task is not inside an access, which is this function's condition, too.
+    // SAFETY: the task is not inside an access: this function requires it, too.
     unsafe { task_exit() }
 }
 
-/// There is one pointer per task, hence one key.
+/// The only key, because there is one pointer per task.
 #[derive(Clone, Copy)]
 pub(crate) struct OnlyKey;
 
-/// Whether the key was handed out, and for what. It is not handed out again after `delete`: a new key must be null in every task.
+/// Whether the key is in use, and by what. It is not used again after `delete`, because a new key must be null in every task.
 static OWNER: AtomicU8 = AtomicU8::new(UNOWNED);
 const UNOWNED: u8 = 0;
 const OF_KEY: u8 = 1;
@@ -285,7 +319,7 @@ fn hand_out(destructor: Option<Destructor>) -> OnlyKey {
 impl Keys for System {
     type Key = OnlyKey;
 
-    /// `task_exit` would, but there is one key: no other destructor could still want the record after one round.
+    /// `task_exit` does repeat it, but there is one key: no destructor of another key can use the record after one round.
     #[cfg(feature = "alloc")]
     const DESTRUCTOR_REPEATS: bool = false;
 
@@ -308,21 +342,21 @@ impl Keys for System {
 
     #[inline(always)]
     unsafe fn get(_: OnlyKey) -> *mut c_void {
-        // SAFETY: a `Backend`'s; it has no preconditions.
+        // SAFETY: it has no preconditions.
         unsafe { _os_thread_local_0_2_set_backend_macro_get() }
     }
 
     unsafe fn set(_: OnlyKey, value: *mut c_void) -> bool {
-        // SAFETY: this is the crate's one use of the pointer.
+        // SAFETY: this is the crate.
         unsafe { _os_thread_local_0_2_set_backend_macro_set(value) }
     }
 
     unsafe fn delete(_: OnlyKey) {
-        // What tasks have set is still there when they end, and the key's owner no longer is.
+        // The tasks still have the pointers that they have set, but `task_exit` must no longer pass them to the destructor.
         DESTRUCTOR.store(ptr::null_mut(), Ordering::Release);
     }
 
-    /// Tasks may race to create it: all of them get it.
+    /// Returns the key to every task that asks for it: tasks may race to create the root.
     #[cfg(feature = "alloc")]
     fn create_root(destructor: Destructor) -> Option<OnlyKey> {
         match OWNER.compare_exchange(UNOWNED, OF_ROOT, Ordering::Relaxed, Ordering::Relaxed) {
@@ -331,16 +365,16 @@ impl Keys for System {
         }
     }
 
-    /// All tasks have it.
+    /// Does nothing: all tasks share the key.
     #[cfg(feature = "alloc")]
     unsafe fn discard_root(_: OnlyKey) {}
 }
 
-/// Nothing tells when the process ends or forks, and there is no exit list but `task_exit`.
+/// There are no hooks: the backend does not report the end or a fork of the process, and `task_exit` takes the place of an exit list.
 #[cfg(os_thread_local_backend = "custom")]
 impl Threads for System {
     fn yield_now() {
-        // SAFETY: a `Backend`'s; it has no preconditions.
+        // SAFETY: it has no preconditions.
         unsafe { _os_thread_local_0_2_set_backend_macro_relax() }
     }
 }
