@@ -74,7 +74,8 @@ fn has_wasm_atomics() -> bool {
     cfg.split(',').any(|feature| feature == "atomics") || flags_enable_atomics()
 }
 
-/// `-C target-feature=+atomics` in one of its spellings, the last one deciding; or the processor that has every feature.
+/// `-C target-feature=+atomics` in one of its spellings (rustc takes `_` for `-`), the last one deciding; or the processor that has every
+/// feature.
 fn flags_enable_atomics() -> bool {
     let flags = env::var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default();
     let mut enabled = false;
@@ -86,7 +87,7 @@ fn flags_enable_atomics() -> bool {
         };
         previous = flag;
         match option.and_then(|option| option.split_once('=')) {
-            Some(("target-feature", features)) => {
+            Some(("target-feature" | "target_feature", features)) => {
                 for feature in features.split(',') {
                     match feature {
                         "+atomics" => enabled = true,
@@ -95,7 +96,7 @@ fn flags_enable_atomics() -> bool {
                     }
                 }
             }
-            Some(("target-cpu", "bleeding-edge")) => enabled = true,
+            Some(("target-cpu" | "target_cpu", "bleeding-edge")) => enabled = true,
             _ => {}
         }
     }

@@ -275,3 +275,88 @@
 //! let key = StaticDestructorKey::new(destructor);
 //! let key: &StaticKey = &*key;
 //! ```
+//!
+//! # A key of the macro gives its value to nobody for longer, and never exclusively
+//!
+//! ```
+//! # use os_thread_local::thread_local;
+//! thread_local!(static FOO: u32 = 1);
+//! let mut kept = None;
+//! FOO.with(|v| kept = Some(*v));
+//! let _ = FOO.with_existing(|v| kept = Some(*v));
+//! ```
+//! ```compile_fail,E0521
+//! # use os_thread_local::thread_local;
+//! thread_local!(static FOO: u32 = 1);
+//! let mut kept = None;
+//! FOO.with(|v| kept = Some(v));
+//! ```
+//! ```compile_fail,E0521
+//! # use os_thread_local::thread_local;
+//! thread_local!(static FOO: u32 = 1);
+//! let mut kept = None;
+//! let _ = FOO.with_existing(|v| kept = Some(v));
+//! ```
+//! ```compile_fail,E0596
+//! # use os_thread_local::thread_local;
+//! thread_local!(static FOO: u32 = 1);
+//! FOO.with_mut(|v| *v = 2);
+//! ```
+//! ```compile_fail,E0596
+//! # use os_thread_local::thread_local;
+//! thread_local!(static FOO: u32 = 1);
+//! FOO.remove();
+//! ```
+//!
+//! # A key in a generic block has one type: its object would be one for all parameters
+//!
+//! ```
+//! # use os_thread_local::thread_local;
+//! # use std::cell::Cell;
+//! struct Generic<T>(T);
+//! impl<T> Generic<T> { thread_local!(static FOO: Cell<u32> = Cell::new(1)); }
+//! Generic::<u8>::FOO.set(2);
+//! ```
+//! ```compile_fail,E0401
+//! # use os_thread_local::thread_local;
+//! # use std::cell::Cell;
+//! struct Generic<T>(T);
+//! impl<T: 'static> Generic<T> { thread_local!(static FOO: Cell<Option<T>> = Cell::new(None)); }
+//! Generic::<u8>::FOO.set(None);
+//! ```
+//! ```compile_fail,E0401
+//! # use os_thread_local::thread_local;
+//! # use std::cell::Cell;
+//! fn generic<T: 'static>() { thread_local!(static FOO: Cell<Option<T>> = Cell::new(None)); }
+//! ```
+//!
+//! # An object, or a key, is not copied: the first to be dropped would end the values of both
+//!
+//! ```
+//! # use os_thread_local::ThreadLocal;
+//! let object = ThreadLocal::new(|| 1);
+//! let object = std::rc::Rc::new(object).clone();
+//! ```
+//! ```compile_fail,E0599
+//! # use os_thread_local::ThreadLocal;
+//! let object = ThreadLocal::new(|| 1);
+//! let object = object.clone();
+//! ```
+//! ```compile_fail,E0382
+//! # use os_thread_local::ThreadLocal;
+//! let object = ThreadLocal::new(|| 1);
+//! let (one, two) = (object, object);
+//! ```
+//! ```compile_fail,E0599
+//! let key = os_thread_local::key::Key::new().unwrap();
+//! let key = key.clone();
+//! ```
+//! ```compile_fail,E0382
+//! let key = os_thread_local::key::Key::new().unwrap();
+//! let (one, two) = (key, key);
+//! ```
+//! ```compile_fail,E0599
+//! unsafe extern "system" fn destructor(_: *mut std::ffi::c_void) {}
+//! let key = os_thread_local::key::DestructorKey::new(destructor).unwrap();
+//! let key = key.clone();
+//! ```

@@ -220,3 +220,60 @@
 //! object.clear();
 //! values.next();
 //! ```
+//! ```compile_fail,E0499
+//! let mut object = os_thread_local::PerThread::new(|| 1);
+//! let mut values = object.drain();
+//! object.clear();
+//! values.next();
+//! ```
+//! ```compile_fail,E0502
+//! let mut object = os_thread_local::PerThread::new(|| 1);
+//! let values = object.drain();
+//! object.with(|_| ());
+//! drop(values);
+//! ```
+//!
+//! An object is not copied: the first to be dropped would destroy the values of both.
+//!
+//! ```compile_fail,E0599
+//! let object = os_thread_local::PerThread::new(|| 1);
+//! let object = object.clone();
+//! ```
+//!
+//! A value does not borrow its own object, whose end it would see:
+//!
+//! ```
+//! # use os_thread_local::PerThread;
+//! # use std::cell::Cell;
+//! struct Node<'a>(Cell<Option<&'a PerThread<u32>>>);
+//! let other = PerThread::new(|| 1);
+//! let object = PerThread::new(|| Node(Cell::new(None)));
+//! object.with(|node| node.0.set(Some(&other)));
+//! ```
+//! ```compile_fail,E0597
+//! # use os_thread_local::PerThread;
+//! # use std::cell::Cell;
+//! struct Node<'a>(Cell<Option<&'a PerThread<Node<'a>>>>);
+//! let object = PerThread::new(|| Node(Cell::new(None)));
+//! object.with(|node| node.0.set(Some(&object)));
+//! ```
+//!
+//! What an iterator lends exclusively keeps its type:
+//!
+//! ```
+//! # use os_thread_local::{per_thread::IterMut, PerThread};
+//! let mut object: PerThread<&'static str> = PerThread::new(|| "");
+//! let mut values: IterMut<'_, &'static str> = object.iter_mut();
+//! let text: &str = "static";
+//! values.for_each(|value| *value = text);
+//! ```
+//! ```compile_fail,E0597
+//! # use os_thread_local::{per_thread::IterMut, PerThread};
+//! fn fill<'a>(values: IterMut<'_, &'a str>, text: &'a str) { values.for_each(|value| *value = text) }
+//! let mut object: PerThread<&'static str> = PerThread::new(|| "");
+//! {
+//!     let text = String::new();
+//!     fill(object.iter_mut(), &text);
+//! }
+//! object.with(|_| ());
+//! ```

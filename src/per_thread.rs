@@ -866,7 +866,6 @@ impl<T> fmt::Debug for IntoIter<T> {
 /// values.with(|_| ());
 /// assert_eq!(values.drain().next(), Some(1));
 /// ```
-#[derive(Debug)]
 pub struct Drain<'a, T> {
     values: IntoIter<T>,
     _object: PhantomData<&'a mut ()>,
@@ -886,3 +885,9 @@ impl<T> Iterator for Drain<'_, T> {
 
 impl<T> ExactSizeIterator for Drain<'_, T> {}
 impl<T> FusedIterator for Drain<'_, T> {}
+
+impl<T> fmt::Debug for Drain<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Drain").field("len", &self.len()).finish_non_exhaustive()
+    }
+}

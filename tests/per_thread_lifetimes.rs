@@ -161,6 +161,53 @@ fn a_leaked_object_leaks_its_values() {
     assert_eq!(log.take(), []);
 }
 
+/// Who leaks an iterator leaks no more than the values that it has taken out; the object is as usable as before, in every thread.
+#[test]
+fn leaked_iterators() {
+    let log = Log::new();
+    let text = String::from("borrowed");
+    let name = AtomicUsize::new(0);
+    let mut object = PerThread::from_fn(|| {
+        (log.entry(name.fetch_add(1, SeqCst) as u32), Box::new(1), RefCell::new(&text))
+    });
+    let use_it = |object: &PerThread<_, _>| {
+        thread::scope(|s| {
+            let threads: [_; 2] = [0, 1].map(|_| s.spawn(|| object.with(|_| ())));
+            threads.map(|t| t.join().unwrap());
+        });
+        object.with(|_| ());
+    };
+    use_it(&object);
+    let len = object.len();
+    // These lend the values.
+    mem::forget(object.iter_mut());
+    let mut some = object.iter_mut();
+    assert_eq!(*some.next().unwrap().2.get_mut(), "borrowed");
+    mem::forget(some);
+    use_it(&object);
+    // More if other threads were there at a time.
+    assert!(object.len() >= len);
+    assert_eq!(log.take(), []);
+
+    // These have them.
+    mem::forget(object.drain());
+    assert!(object.is_empty());
+    use_it(&object);
+    let made = object.len();
+    let mut drain = object.drain();
+    let first = drain.next().map(|value| value.0.name);
+    mem::forget(drain);
+    assert_eq!(log.take(), [first.unwrap()]);
+    assert!(made > 0 && object.is_empty());
+    use_it(&object);
+    mem::forget(object.into_iter());
+    assert_eq!(log.take(), []);
+    // Another object gets the slot number.
+    let next = PerThread::new(|| Box::new(2));
+    thread::scope(|s| s.spawn(|| assert_eq!(next.with(|v| **v), 2)).join().unwrap());
+    assert_eq!(next.with(|v| **v), 2);
+}
+
 #[test]
 fn a_static_keeps_its_values() {
     static OBJECT: PerThread<Mutex<Vec<u32>>> = PerThread::new(Mutex::default);

@@ -413,7 +413,7 @@ fn auto_traits() {
     fn sync<T: Sync>() {}
     fn usable<T: Debug + Unpin>() {}
     fn unwind<T: UnwindSafe + RefUnwindSafe>() {}
-    fn check<T: Send + Debug + Unpin + 'static>() {
+    fn check<T: Send + Unpin + 'static>() {
         send::<PerThread<T>>();
         sync::<PerThread<T>>();
         unwind::<PerThread<T>>();
@@ -425,6 +425,8 @@ fn auto_traits() {
     check::<u32>();
     check::<Cell<u32>>();
     check::<RefCell<Vec<u32>>>();
+    struct NotDebug(#[allow(dead_code)] u32);
+    check::<NotDebug>();
     unwind::<(Iter<'_, u32>, IntoIter<u32>)>();
     send::<Iter<'_, u32>>();
     sync::<(Iter<'_, u32>, IterMut<'_, u32>, IntoIter<u32>, Drain<'_, u32>)>();
@@ -443,7 +445,10 @@ fn debug_shows_no_value() {
     let mut object = PerThread::new(|| 1);
     object.with(|_| ());
     assert_eq!(format!("{:?}", object), "PerThread { .. }");
+    assert_eq!(format!("{:?}", object.iter()), "Iter { .. }");
     assert_eq!(format!("{:?}", object.iter_mut()), "IterMut { len: 1, .. }");
+    assert_eq!(format!("{:?}", object.drain()), "Drain { len: 1, .. }");
+    object.with(|_| ());
     assert_eq!(format!("{:?}", object.into_iter()), "IntoIter { len: 1, .. }");
 }
 

@@ -11,7 +11,7 @@ use std::sync::{mpsc, Arc, Mutex};
 use std::thread;
 
 use common::{in_thread, Census, Counted, Entry, LastWords, Log, OnDrop};
-use os_thread_local::{AccessError, ThreadLocal};
+use os_thread_local::{AccessError, NoInit, ThreadLocal};
 
 type Logged = ThreadLocal<RefCell<Option<Entry>>>;
 
@@ -386,6 +386,56 @@ fn a_new_object_is_not_destroyed_because_its_predecessor_was() {
         *OBJECTS.lock().unwrap() = objects;
     });
     assert_eq!(sum.load(SeqCst), 700);
+}
+
+/// The same while the values of the dropped objects still wait for their turn to be destroyed.
+#[test]
+fn another_thread_reuses_the_numbers_of_values_that_wait_for_their_end() {
+    const OBJECTS: usize = 20;
+    static NEW: Mutex<Vec<Arc<ThreadLocal<Looks, NoInit>>>> = Mutex::new(Vec::new());
+
+    /// A value of the new objects, which looks for itself.
+    struct Looks(usize, Arc<AtomicUsize>);
+
+    impl Drop for Looks {
+        fn drop(&mut self) {
+            let object = NEW.lock().unwrap()[self.0].clone();
+            if object.try_with_or(|| unreachable!(), |_| ()) == Err(AccessError::Destroyed) {
+                self.1.fetch_add(1, SeqCst);
+            }
+        }
+    }
+
+    let destroyed = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&destroyed);
+    let (to_main, from_thread) = mpsc::channel::<Vec<ThreadLocal<Box<u32>>>>();
+    let (to_thread, from_main) = mpsc::channel::<()>();
+    let thread = thread::spawn(move || {
+        static FIRST: ThreadLocal<RefCell<Option<LastWords>>> =
+            ThreadLocal::new(|| RefCell::new(None));
+
+        let mut old: Vec<ThreadLocal<Box<u32>>> =
+            (0..OBJECTS).map(|_| ThreadLocal::new(Box::default)).collect();
+        old.iter().for_each(|object| object.with(|_| ()));
+        // The newest value, and so the first that is destroyed.
+        FIRST.set(Some(OnDrop(Box::new(move || {
+            to_main.send(std::mem::take(&mut old)).unwrap();
+            from_main.recv().unwrap();
+            for number in 0..OBJECTS {
+                let object = NEW.lock().unwrap()[number].clone();
+                object.with_or(|| Looks(number, Arc::clone(&counter)), |_| ());
+            }
+        }))));
+    });
+    drop(from_thread.recv().unwrap());
+    for _ in 0..OBJECTS {
+        let object = Arc::new(ThreadLocal::without_init());
+        object.prepare().unwrap();
+        NEW.lock().unwrap().push(object);
+    }
+    to_thread.send(()).unwrap();
+    thread.join().unwrap();
+    assert_eq!(destroyed.load(SeqCst), OBJECTS);
 }
 
 /// The same, with the object dropped and its successor made by another thread, meanwhile.

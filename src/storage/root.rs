@@ -69,28 +69,33 @@ fn create_first(destructor: Destructor) -> Result<(), AccessError> {
 
 fn publish(root: Root) {
     let process = System::process_id();
-    loop {
-        // An interrupt handler must not wait here for the task that it interrupted.
-        let _interrupts = InterruptGuard::new();
-        let turn = match STATE.compare_exchange(0, process, Acquire, Acquire) {
-            Err(READY) => {
-                // SAFETY: no other thread has seen this key, and its value is null.
-                unsafe { System::discard_root(root.key) };
-                return;
-            }
-            Err(state) if state == process => false,
-            // The thread that began is in the process that this one was forked from.
-            Err(state) => STATE.compare_exchange(state, process, Acquire, Relaxed).is_ok(),
-            Ok(_) => true,
-        };
-        if turn {
-            KEY.store(System::to_bits(root.key), Relaxed);
-            OFFSET.store(root.offset, Relaxed);
-            STATE.store(READY, Release);
-            return;
-        }
+    while !try_publish(root, process) {
+        // Not in `try_publish`: no task waits with interrupts masked.
         System::yield_now();
     }
+}
+
+/// `false` while another thread publishes its root.
+fn try_publish(root: Root, process: usize) -> bool {
+    // An interrupt handler must not wait here for the task that it interrupted.
+    let _interrupts = InterruptGuard::new();
+    let turn = match STATE.compare_exchange(0, process, Acquire, Acquire) {
+        Err(READY) => {
+            // SAFETY: no other thread has seen this key, and its value is null.
+            unsafe { System::discard_root(root.key) };
+            return true;
+        }
+        Err(state) if state == process => false,
+        // The thread that began is in the process that this one was forked from.
+        Err(state) => STATE.compare_exchange(state, process, Acquire, Relaxed).is_ok(),
+        Ok(_) => true,
+    };
+    if turn {
+        KEY.store(System::to_bits(root.key), Relaxed);
+        OFFSET.store(root.offset, Relaxed);
+        STATE.store(READY, Release);
+    }
+    turn
 }
 
 fn create(destructor: Destructor, keys: u32) -> Option<Root> {
