@@ -1,4 +1,4 @@
-//! The calling thread's record, and what the thread does with the values in it by itself.
+//! The calling thread's record, and what the thread does with its own values and orphans.
 
 use super::record::{self, Record, State};
 use super::root;
@@ -8,7 +8,7 @@ use core::cell::Cell;
 use core::ops::Deref;
 use core::ptr::NonNull;
 
-/// The calling thread's record. Not `Send`, and not kept: the record lives until its thread has exited.
+/// The calling thread's record. Not `Send`, and stored in no static or thread-local, so it is not used after the record has ended.
 #[derive(Clone, Copy)]
 pub(crate) struct Current(NonNull<Record>);
 
@@ -16,7 +16,7 @@ impl Deref for Current {
     type Target = Record;
 
     fn deref(&self) -> &Record {
-        // SAFETY: the thread that has this handle has not exited.
+        // SAFETY: the record of a thread that runs is alive (invariant 9, `Current::new`).
         unsafe { self.0.as_ref() }
     }
 }
@@ -29,7 +29,7 @@ pub(crate) fn current() -> Option<Current> {
 
 impl Current {
     /// # Safety
-    /// The record is the calling thread's.
+    /// The record stands in the calling thread's root slot.
     #[inline]
     pub(super) unsafe fn new(record: NonNull<Record>) -> Current {
         Current(record)
@@ -37,10 +37,10 @@ impl Current {
 }
 
 impl Current {
-    /// Takes this thread's value out of its entry and out of the thread's list.
+    /// Takes the thread's value out of its entry and out of the thread's list.
     ///
     /// # Safety
-    /// The number is that of an object which the caller owns exclusively.
+    /// The slot number belongs to an object that the caller owns exclusively.
     #[inline]
     pub(super) unsafe fn take(self, number: u32) -> Option<NonNull<Block>> {
         let entry = self.entry(number)?;
@@ -50,14 +50,14 @@ impl Current {
             State::Vacant | State::Initializing => return None,
         };
         entry.set(State::Vacant);
-        // SAFETY: a block with a destructor that is in an entry, or claimed, is in its thread's list.
+        // SAFETY: a block in an entry or in the thread's list is alive (invariant 8). One with a destructor is in the list.
         unsafe {
             let vtable = block.as_ref().vtable;
             match vtable.owner {
                 Owner::Thread if vtable.needs_drop() => {
                     self.unlink(block);
                     if block.as_ref().state.get().is_borrowed() {
-                        // The process exits from inside `with_mut`, and the object was in another value. This one stays.
+                        // The process exits from inside `with_mut`, and a destructor drops the object. The value is leaked.
                         return None;
                     }
                 }
@@ -68,17 +68,17 @@ impl Current {
         Some(block)
     }
 
-    /// What `take` gave, of an object that does not own its values.
+    /// The ownership of a thread-owned value.
     ///
     /// # Safety
-    /// The block is in no entry and in no list. The result is not used after this thread's record has ended.
+    /// `take` returned the block. The result is not used after the record has ended.
     pub(super) unsafe fn owned<'a>(self, block: NonNull<Block>) -> OwnedBlock<'a> {
-        // SAFETY: the record lives until the thread exits; its arena is the block's.
+        // SAFETY: the block is in no entry and in no list, because `take` returned it. The record, and its arena, is alive until it ends.
         unsafe { OwnedBlock::new(block, Some(&self.0.as_ref().arena)) }
     }
 }
 
-/// Says that something is over, when it is dropped.
+/// Clears a flag when it is dropped.
 pub(super) struct Unset<'a>(pub(super) &'a Cell<bool>);
 
 impl Drop for Unset<'_> {
@@ -87,10 +87,10 @@ impl Drop for Unset<'_> {
     }
 }
 
-/// Destroys what dropped objects left on this thread.
+/// Destroys the orphans of the calling thread.
 #[cold]
 pub(super) fn reclaim_orphans(current: Current) {
-    // A destructor that comes here again leaves the rest to the loop below it: otherwise long lists would nest as deep.
+    // A destructor may call this function again. It then leaves the rest to the loop below: recursion could overflow the stack.
     if current.reclaiming.replace(true) {
         return;
     }
@@ -100,6 +100,7 @@ pub(super) fn reclaim_orphans(current: Current) {
     }
 }
 
+/// Takes an orphan, if there is one. Called by the owning thread.
 pub(super) fn next_orphan(record: &Record) -> Option<OwnedBlock<'_>> {
     while record.has_orphans() {
         let block = match record.pop_orphan() {
@@ -109,9 +110,9 @@ pub(super) fn next_orphan(record: &Record) -> Option<OwnedBlock<'_>> {
                 continue;
             }
         };
-        // SAFETY: an orphan is in no entry and in no list, and its record's thread is the one that may destroy it.
+        // SAFETY: an orphan is alive, in no entry, and after `pop_orphan` in no list. This is its thread, which may destroy it.
         unsafe {
-            // A borrowed one stays: see `take`.
+            // A borrowed value is leaked: the process exits from inside `with_mut`.
             if !block.as_ref().state.get().is_borrowed() {
                 return Some(OwnedBlock::new(block, Some(&record.arena)));
             }
@@ -120,21 +121,21 @@ pub(super) fn next_orphan(record: &Record) -> Option<OwnedBlock<'_>> {
     None
 }
 
-/// Destroys the values that dropped objects left on this thread.
+/// Destroys the calling thread's values of dropped objects.
 pub(crate) fn reclaim() {
     if let Some(current) = current() {
         reclaim_orphans(current);
     }
 }
 
-/// Says of a value that its thread is inside `with_mut`, until it is dropped.
+/// A guard that marks a value as borrowed by `with_mut`, so that it is not destroyed if the process exits meanwhile.
 pub(crate) struct Borrowed(NonNull<Block>, BlockState);
 
 impl Borrowed {
     /// # Safety
-    /// The block is this thread's value of an object that is borrowed exclusively for as long as the guard lives.
+    /// The block is the calling thread's value of an object that is borrowed exclusively while the guard lives.
     pub(crate) unsafe fn new(block: NonNull<Block>) -> Self {
-        // SAFETY: the block is alive while its object is borrowed exclusively on its thread.
+        // SAFETY: the block is alive: its object is borrowed exclusively, on the block's thread (this function's contract).
         let state = unsafe { &block.as_ref().state };
         let before = state.get();
         state.set(if before.is_claimed() {
@@ -148,7 +149,7 @@ impl Borrowed {
 
 impl Drop for Borrowed {
     fn drop(&mut self) {
-        // SAFETY: as in `new`.
+        // SAFETY: the block is alive while the guard lives (`new`).
         unsafe { self.0.as_ref().state.set(self.1) };
     }
 }

@@ -1,4 +1,4 @@
-//! What an exclusive owner does with an object: its values are taken out, or end with it.
+//! What the exclusive owner of an object does: look a value up on the cold path, take values out, drop the object.
 
 use super::current::{current, Current};
 use super::numbers::{self, Whereabouts};
@@ -8,7 +8,7 @@ use super::shared;
 use super::value::{Block, Chain, OwnedBlock, Owner};
 use core::ptr::NonNull;
 
-/// This thread's value of an object in every form of the word, if it is there.
+/// The calling thread's value of an object, for every form of the word.
 #[cold]
 pub(crate) fn lookup_slow(word: &SlotWord) -> Option<NonNull<Block>> {
     let number = word.number()?;
@@ -20,29 +20,30 @@ pub(crate) fn lookup_slow(word: &SlotWord) -> Option<NonNull<Block>> {
     }
 }
 
-/// Takes this thread's value of an object out.
+/// Takes the calling thread's value out of an object that does not own its values.
 ///
 /// # Safety
-/// The word is an object's that the caller owns exclusively, and that does not own its values.
+/// The caller owns the object of this word exclusively, and the object does not own its values. The result is not used after the
+/// thread's record has ended.
 pub(crate) unsafe fn remove<'a>(word: &SlotWord) -> Option<OwnedBlock<'a>> {
     let (number, current) = (word.number()?, current()?);
-    // SAFETY: the caller owns the object exclusively.
+    // SAFETY: the caller owns the object exclusively, and does not use the result too long (this function's contract).
     unsafe { current.take(number).map(|block| current.owned(block)) }
 }
 
-/// Takes this thread's value of an object that owns it out of its entry. It is still in the object's list.
+/// Takes the calling thread's value out of its entry, for an object that owns its values. The value stays in the object's list.
 ///
 /// # Safety
-/// The word is an object's that the caller owns exclusively.
+/// The caller owns the object of this word exclusively.
 pub(crate) unsafe fn remove_from_entry(word: &SlotWord) -> Option<NonNull<Block>> {
     let (number, current) = (word.number()?, current()?);
-    // SAFETY: the caller owns the object exclusively.
+    // SAFETY: the caller owns the object exclusively (this function's contract).
     unsafe { current.take(number) }
 }
 
-/// The number of an object that is gone: the thread keeps it for its next object, or gives it back.
+/// Frees the slot number of a dropped object: the thread caches it for its next object, or gives it back.
 ///
-/// Invariant 1: every record's entry for it is null.
+/// The entry for it must be vacant in every record (invariant 1).
 fn release(number: u32, current: Option<Current>) {
     match current {
         Some(current) => {
@@ -59,11 +60,11 @@ fn release(number: u32, current: Option<Current>) {
     }
 }
 
-/// Empties all entries of an object, but this thread's. Values that only their own thread may destroy or free are left to it;
-/// the chain has those that are nothing but memory.
+/// Empties the entries of all other threads for an object. Pushes values that only their own thread may destroy or free to its inbox;
+/// returns those that are memory of the global allocator without a destructor.
 ///
 /// # Safety
-/// The word is an object's that the caller owns exclusively, and this thread's entry is empty.
+/// The slot number belongs to an object that the caller owns exclusively, and the calling thread's entry is vacant.
 unsafe fn detach_others(number: u32, current: Option<Current>) -> Chain {
     let mut chain = Chain::EMPTY;
     let mut visit = |stripe: usize, token: Option<usize>| {
@@ -76,11 +77,12 @@ unsafe fn detach_others(number: u32, current: Option<Current>) -> Chain {
                 Some(block) => block,
                 None => continue,
             };
-            // SAFETY: a block in an entry is alive, and it was taken out under this hold of the lock. Invariant 3.
+            // SAFETY: the block was in an entry, so it is alive (invariant 8). It was taken out under this lock acquisition, so this
+            // thread is responsible for it (invariant 3), and no other list has a block without a destructor.
             unsafe {
                 let header = block.as_ref();
                 match header.vtable.owner {
-                    // The object's own list leads to it.
+                    // The object's list leads to the block.
                     Owner::Object => {}
                     Owner::Thread if header.vtable.needs_drop() || header.in_arena => {
                         record.push_orphan(block)
@@ -90,7 +92,7 @@ unsafe fn detach_others(number: u32, current: Option<Current>) -> Chain {
             }
         }
     };
-    // SAFETY: the object has the number.
+    // SAFETY: the number was handed out: an object has it (this function's contract).
     match unsafe { numbers::mask(number) }.whereabouts() {
         Whereabouts::Nowhere => {}
         Whereabouts::Record(token) if current.map_or(false, |own| own.token() == token) => {}
@@ -100,14 +102,14 @@ unsafe fn detach_others(number: u32, current: Option<Current>) -> Chain {
     chain
 }
 
-/// Empties all entries of an object whose values belong to it. They are in the object's list only, then.
+/// Empties all entries for an object that owns its values, which are then in the object's list only.
 ///
 /// # Safety
-/// The word is an object's that the caller owns exclusively.
+/// The caller owns the object of this word exclusively.
 pub(crate) unsafe fn detach_all(word: &SlotWord) {
     if let Some(number) = word.number() {
         let current = current();
-        // SAFETY: the caller owns the object exclusively.
+        // SAFETY: the caller owns the object exclusively (this function's contract), and `take` makes this thread's entry vacant.
         unsafe {
             current.and_then(|current| current.take(number));
             let memory = detach_others(number, current);
@@ -116,46 +118,48 @@ pub(crate) unsafe fn detach_all(word: &SlotWord) {
     }
 }
 
-/// The end of an object: its values are destroyed, or left to their threads or to the object's list; and its number is free.
+/// Drops an object: destroys the calling thread's value, leaves the other values to their threads or to the object's list, and frees
+/// the slot number.
 ///
 /// # Safety
-/// The word is an object's that the caller owns exclusively, and that is not used again.
+/// The caller owns the object of this word exclusively, and does not use it afterwards.
 #[inline]
 pub(crate) unsafe fn drop_object(word: &SlotWord) {
     if let Some(number) = word.number() {
-        // SAFETY: the caller keeps to this function's conditions, which are the same.
+        // SAFETY: the caller owns the object exclusively and does not use it afterwards (this function's contract).
         unsafe { drop_used_object(number) }
     }
 }
 
 /// # Safety
-/// The number is that of an object which the caller owns exclusively, and which is not used again.
+/// The slot number belongs to an object that the caller owns exclusively and does not use afterwards.
 unsafe fn drop_used_object(number: u32) {
     let current = current();
     let mut own = None;
-    // SAFETY: the caller owns the object exclusively. What stands in this thread's entry is this thread's to destroy, unless the
-    // object's list has it.
-    unsafe {
-        if let Some(current) = current {
-            own = current
-                .take(number)
-                .filter(|block| block.as_ref().vtable.owner == Owner::Thread)
-                .map(|block| current.owned(block));
-            // A tag, of a value that the exiting thread has destroyed.
-            if let Some(entry) = current.entry(number) {
-                entry.set(State::Vacant);
-            }
+    if let Some(current) = current {
+        // SAFETY: the caller owns the object exclusively (this function's contract).
+        let block = unsafe { current.take(number) };
+        own = block
+            // SAFETY: a block that `take` returns is alive.
+            .filter(|block| unsafe { block.as_ref() }.vtable.owner == Owner::Thread)
+            // SAFETY: `take` returned the block. The value is dropped below, before the record can end.
+            .map(|block| unsafe { current.owned(block) });
+        // The entry may still have the tag of a value that this exiting thread has destroyed.
+        if let Some(entry) = current.entry(number) {
+            entry.set(State::Vacant);
         }
-        let only_here = current.map_or(false, |own| numbers::mask(number).is_only(own.token()));
-        if only_here {
-            release(number, current);
-            // Only now, because user code may run.
-            drop(own);
-        } else {
-            let memory = detach_others(number, current);
-            release(number, current);
-            drop(own);
-            drop(memory);
-        }
+    }
+    // SAFETY: the number was handed out: the object has it.
+    let mask = unsafe { numbers::mask(number) };
+    if current.map_or(false, |own| mask.is_only(own.token())) {
+        release(number, current);
+        // After `release`: the destructor may use the crate, and even create an object with this number.
+        drop(own);
+    } else {
+        // SAFETY: the caller owns the object exclusively (this function's contract), and this thread's entry is vacant.
+        let memory = unsafe { detach_others(number, current) };
+        release(number, current);
+        drop(own);
+        drop(memory);
     }
 }
