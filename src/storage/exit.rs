@@ -17,15 +17,15 @@ pub(super) static HOOKS: Hooks = Hooks {
     after_fork_in_child: shared::after_fork_in_child,
 };
 
-/// Destroys every value of a thread that has a destructor, newest first, including any that destructors create; then the orphans. `true`
-/// if there was one.
+/// Destroys all values of the calling thread that have a destructor, newest first, including any that destructors create; then the
+/// orphans. Returns whether there was one.
 fn destroy_values(record: &Record) -> bool {
     or_abort(PANICKED, || {
         let mut found = false;
         loop {
             let value = match record.newest() {
                 Some((block, true)) => {
-                    // SAFETY: the block is in the thread's list, and claimed: no other thread has it or will have it.
+                    // SAFETY: the block is in the thread's list. It is claimed, so its entry does not lead to it, and no dropper takes it.
                     unsafe {
                         record.unlink(block);
                         OwnedBlock::new(block, Some(&record.arena))
@@ -49,12 +49,12 @@ fn destroy_values(record: &Record) -> bool {
 const PANICKED: &str =
     "os-thread-local: the Drop of a thread-local value panicked while its thread was exiting; aborting";
 
-/// There is no frame to unwind to at a thread's end: std aborts there too.
+/// Aborts with a message if `run` panics: at a thread's end there is no frame to unwind to. std aborts there, too.
 #[cfg(feature = "std")]
 pub(super) fn or_abort<R>(message: &str, run: impl FnOnce() -> R) -> R {
     use std::panic::{catch_unwind, AssertUnwindSafe};
 
-    // Caught, because an unwinder that finds no frame which catches does not begin, and reports that instead of the message.
+    // Without a frame that catches, the unwinder does not start, and reports that instead of the message.
     catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
         std::eprintln!("{}", message);
         std::process::abort();
@@ -67,7 +67,7 @@ pub(super) fn or_abort<R>(message: &str, run: impl FnOnce() -> R) -> R {
 
     impl Drop for AbortOnUnwind<'_> {
         fn drop(&mut self) {
-            // A panic while another one unwinds: the panic handler prints it, then the process aborts.
+            // A panic during unwinding: the panic handler prints the message, and the process aborts.
             panic!("{}", self.0);
         }
     }
@@ -78,13 +78,15 @@ pub(super) fn or_abort<R>(message: &str, run: impl FnOnce() -> R) -> R {
     result
 }
 
-/// The end of a thread's record. Only now its object-owned values are for other threads: until here the thread may have used its
-/// own, also when it is the one that ends the process while others run, from the middle of a closure that has the value.
+/// Ends the calling thread's record: empties its entries, and pools or frees it.
+///
+/// Only from here on can other threads inherit its object-owned values. Not earlier: a closure of the thread may still use one, for
+/// example if it calls `exit` while other threads run.
 ///
 /// # Safety
-/// The record is this thread's, in no root slot any more, and has no values with a destructor.
+/// The record is the calling thread's, is not in its root slot any more, has no values with a destructor, and is not used afterwards.
 pub(super) unsafe fn end(pointer: NonNull<Record>) {
-    // SAFETY: the record is alive until it is freed below.
+    // SAFETY: the record is alive until `push` or `free` below (invariant 9).
     let record = unsafe { pointer.as_ref() };
     let stripe = record.stripe();
     if record.needs_emptying() {
@@ -98,7 +100,8 @@ pub(super) unsafe fn end(pointer: NonNull<Record>) {
     if record.numbers.has_many() {
         shared::give_back(&record.numbers, false);
     }
-    // SAFETY: as new but for what is the object's, and given up.
+    // SAFETY: the record is in no root slot, has no values with a destructor (this function's contract) and no others of the thread
+    // (`empty_record`). After `push` it is used only if the pool did not take it.
     unsafe {
         record.reset(holding);
         let mut pool = shared::pool();
@@ -111,14 +114,16 @@ pub(super) unsafe fn end(pointer: NonNull<Record>) {
             return;
         }
     }
-    // SAFETY: the pool did not take it.
+    // SAFETY: the record has ended, the pool did not take it, and it holds no values: the pool takes every record that does.
     unsafe { free(pointer) }
 }
 
+/// Frees a record.
+///
 /// # Safety
-/// The record has ended, holds no values, is not pooled, and is given up.
+/// The record has ended, holds no values, is in its stripe but not pooled, and is not used afterwards.
 unsafe fn free(pointer: NonNull<Record>) {
-    // SAFETY: the record is alive.
+    // SAFETY: the record is in its stripe, so it is alive (invariant 9).
     let record = unsafe { pointer.as_ref() };
     let stripe = record.stripe();
     if !record.numbers.is_empty() {
@@ -126,33 +131,33 @@ unsafe fn free(pointer: NonNull<Record>) {
     }
     shared::stripe(stripe).leave(pointer);
     shared::pool().count_left(stripe);
-    // SAFETY: the record has left its stripe, so no other thread finds it.
+    // SAFETY: the record has ended, is not pooled, and has left its stripe: no other thread finds it.
     unsafe { Record::free(pointer) };
 }
 
-/// Empties the entries that end with the thread.
+/// Empties the entries of thread-owned values.
 fn empty_record(record: &Record) {
     let (mut memory, mut from) = (Chain::EMPTY, Some(0));
     while let Some(number) = from {
         let guard = shared::stripe(record.stripe());
         from = guard.own(record).empty_entries(number, |block| {
-            // SAFETY: a block from the global allocator without a destructor, which was just taken out of its entry.
+            // SAFETY: the block is from the global allocator, has no destructor, and was taken out of its entry under the lock.
             unsafe { memory.push(block) }
         });
     }
-    // What droppers took out before: they held the lock until it was in the inbox.
+    // Blocks that droppers took out before are in the inbox by now (invariant 3).
     while let Some(orphan) = next_orphan(record) {
         drop(orphan);
     }
     drop(memory);
 }
 
-/// The first hook: the root key's destructor. Everywhere, and the one that ends the record.
+/// The first hook: the root key's destructor. Every system has it, and it ends the record.
 ///
-/// Where the system calls it in rounds (POSIX), the record is put back, and ends in the first round that finds nothing to destroy: until
-/// then the destructors of other libraries that use our objects find it, with its tags. A record that was made after the thread-exit
-/// list has run may be in the last round, so it ends at its first visit. No other is held until the last round, where sanitizers have
-/// taken their own state down.
+/// Where the system calls destructors in rounds (POSIX), the hook puts the record back into the root slot and ends it in the first
+/// round that finds nothing to destroy. Until then, other libraries' destructors that use objects find the record with its tags. A
+/// record that was made after the thread-exit list has run ends in its first round, which may be the last one. No other record waits
+/// for the last round, in which sanitizers have already freed their own per-thread state.
 pub(super) unsafe extern "system" fn on_key_destructor(value: *mut c_void) {
     let (root, entries) = match (root::get(), NonNull::new(value.cast::<Entries>())) {
         (Some(root), Some(entries)) => (root, entries),
@@ -162,78 +167,77 @@ pub(super) unsafe extern "system" fn on_key_destructor(value: *mut c_void) {
         Some(record) => record,
         None => {
             if !System::has_exit_list() {
-                // SAFETY: a sentinel, or null.
+                // SAFETY: the value is a sentinel or null.
                 unsafe { root.store(record::next_ended(entries)) };
             }
             return;
         }
     };
-    // On Windows another fiber's record can stand there: `DeleteFiber` calls back on the fiber that deletes. That one stays.
+    // On Windows the slot may hold another fiber's record, which must stay: `DeleteFiber` calls back on the calling fiber.
     let ours = root.load().map_or(true, |entries| entries == pointer.cast());
     if ours {
-        // SAFETY: the record of this thread. If it fails, destructors that use our objects get a new record.
+        // SAFETY: the value is the calling thread's record. If `store` fails, destructors that use objects make a new record.
         unsafe { root.store(Some(pointer.cast())) };
     }
-    // SAFETY: the system gives the record that was set, on the context that ends.
+    // SAFETY: the system passes the value that the ending thread (fiber, task) has set, and records end only below.
     let record = unsafe { pointer.as_ref() };
     let round = record.rounds.get() + 1;
     record.rounds.set(round);
     let found = destroy_values(record);
     if System::other_threads_were_killed() {
-        // The process ends, maybe from inside an access: what was not destroyed stays where it is, and so does the record.
+        // The process ends, perhaps inside an access: the rest is leaked.
         return;
     }
     if System::DESTRUCTOR_REPEATS && stays(record.exit_list.get(), round, found) {
         return;
     }
-    // If it could not be put back, a destructor may have made a new record, which ends in its own time.
+    // If the record could not be put back, a destructor may have made a new one, which ends in a later call.
     let ours = ours && root.load().map_or(true, |entries| entries == pointer.cast());
     if ours {
-        // The allocator may use our objects while the record ends. For it there is none, and none is made.
-        // SAFETY: a sentinel.
+        // The allocator may use objects while the record ends: it gets `Recursive` instead of a new record.
+        // SAFETY: the value is a sentinel.
         unsafe { root.store(Some(record::under_construction())) };
     }
     let exit_list = record.exit_list.get();
-    // SAFETY: it has no values with a destructor any more, and the root slot does not hold it.
+    // SAFETY: `destroy_values` has left no value with a destructor, and the root slot does not hold the record.
     unsafe { end(pointer) };
     if ours {
-        // The sentinel says that a record which is made now is late. It means one more call, which must not be in the last round
-        // where there are sanitizers. Without an exit list it is the only sign, and stays for the rounds that POSIX asks for.
+        // The sentinel tells a record that is made from now on that it is late. It causes one more call of this hook, which must not
+        // be in the last round if there are sanitizers. Without an exit list, which would tell, it stays for all rounds of POSIX.
         let late = System::DESTRUCTOR_REPEATS
             && (!System::has_exit_list() || (exit_list == ExitList::HasRun && round == 2));
-        // SAFETY: a sentinel, or null.
+        // SAFETY: the value is a sentinel or null.
         unsafe { root.store(if late { record::ended(0) } else { None }) };
     }
 }
 
-/// Whether a record waits for one more round of destructors.
+/// Whether a record stays for one more round of destructors.
 fn stays(exit_list: ExitList, round: u8, found: bool) -> bool {
-    /// The last but one: POSIX asks for four rounds (PTHREAD_DESTRUCTOR_ITERATIONS), and every system has as many.
+    /// A record that stays in this round is ended in the third of at least four (PTHREAD_DESTRUCTOR_ITERATIONS).
     const LAST_TO_STAY: u8 = 2;
     match exit_list {
-        // The record was there before the first round: this is it, or the second.
+        // The record existed before the first round, so the system's round is known: it is `round`.
         ExitList::HasRun => round == 1 || (found && round <= LAST_TO_STAY),
-        // The thread's exit list has run before the record was made.
+        // The exit list had run before the record was made: the hook was registered too late to be called.
         ExitList::Registered if System::has_exit_list() => false,
         ExitList::TooLate => false,
-        // Without an exit list the round is not known.
+        // Without an exit list, the system's round is not known: it may be later than `round`.
         ExitList::Registered => found && round <= LAST_TO_STAY,
         ExitList::NotRegistered => false,
     }
 }
 
-/// The second hook: the thread-exit list. It destroys values while C++'s and std's thread-locals live; the record stays
-/// for the key's destructor, with the tags that say what is destroyed.
+/// The second hook: the thread-exit list. It destroys values while C++'s and std's thread-locals are still usable. The record, with
+/// the tags of the destroyed values, stays for the key's destructor.
 unsafe extern "C" fn on_thread_exit(_: *mut c_void) {
     if let Some(current) = current() {
         current.exit_list.set(ExitList::HasRun);
-        // The record may be in the middle of this already (`exit` in a destructor): the value that is being destroyed is in no list
-        // any more.
+        // May run inside itself if a destructor calls `exit`: the value that is being destroyed is in no list any more.
         destroy_values(&current);
     }
 }
 
 extern "C" fn on_process_exit() {
-    // SAFETY: any time, any thread, any argument.
+    // SAFETY: the hook may be called at any time, on any thread, with any argument.
     unsafe { on_thread_exit(ptr::null_mut()) }
 }
