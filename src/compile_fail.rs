@@ -1,9 +1,12 @@
-//! What must not compile. Each example is one: `cargo test --doc` tries them, and with `RUSTC_BOOTSTRAP=1` it compares
-//! the error's code too. This module is in no build, only in that test.
+//! Programs that must not compile.
 //!
-//! Each bad example stands below one that differs in the point alone, and compiles: so it is known to fail for that reason.
+//! `cargo test --doc` compiles them. With `RUSTC_BOOTSTRAP=1` it also compares the codes of the errors. The module exists only in this
+//! test.
 //!
-//! # An initializer that is not `Sync` is not shared
+//! A program that compiles precedes each group. It differs from the programs that fail only in the point of the heading, which shows that
+//! they fail for this reason.
+//!
+//! # Threads cannot share an object whose initializer is not `Sync`
 //!
 //! ```
 //! # use os_thread_local::ThreadLocal;
@@ -18,7 +21,7 @@
 //! std::thread::scope(|s| { s.spawn(|| object.with(|_| ())); });
 //! ```
 //!
-//! # An initializer that is not `Send` is not sent
+//! # An object whose initializer is not `Send` cannot be sent to another thread
 //!
 //! ```
 //! # use os_thread_local::ThreadLocal;
@@ -33,7 +36,7 @@
 //! std::thread::spawn(move || object.with(|_| ())).join().unwrap();
 //! ```
 //!
-//! # No reference escapes from `with`, `try_with` or `with_existing`
+//! # References cannot escape from `with`, `try_with` or `with_existing`
 //!
 //! ```
 //! # use os_thread_local::ThreadLocal;
@@ -59,14 +62,14 @@
 //! let mut kept = None;
 //! let _ = object.with_existing(|v| kept = Some(v));
 //! ```
-//! As what the closure returns, too (the compiler gives this error no code):
+//! Nor can the closure return them (this error has no code):
 //! ```compile_fail
 //! # use os_thread_local::ThreadLocal;
 //! static FOO: ThreadLocal<u32> = ThreadLocal::new(|| 1);
 //! let kept: &u32 = FOO.with(|v| v);
 //! ```
 //!
-//! # Nor from `with_mut`, from a borrow of a `RefCell`, or into another thread
+//! # References cannot escape from `with_mut`, from a borrow of a `RefCell`, or to another thread
 //!
 //! ```
 //! # use os_thread_local::ThreadLocal;
@@ -100,7 +103,7 @@
 //! object.with(|v| std::thread::spawn(move || println!("{}", v)));
 //! ```
 //!
-//! # A value does not borrow, or it could be destroyed after what it borrows is gone
+//! # A value cannot borrow, because it could be destroyed after the end of the borrow
 //!
 //! ```
 //! # use os_thread_local::ThreadLocal;
@@ -122,7 +125,7 @@
 //! object.set(&text);
 //! ```
 //!
-//! # An initializer that borrows does not outlive what it borrows
+//! # An initializer cannot outlive what it borrows
 //!
 //! ```compile_fail,E0505
 //! # use os_thread_local::ThreadLocal;
@@ -132,7 +135,7 @@
 //! object.with(|_| ());
 //! ```
 //!
-//! # `new` takes a closure that captures nothing
+//! # `new` rejects a closure that captures
 //!
 //! ```
 //! # use os_thread_local::ThreadLocal;
@@ -146,7 +149,7 @@
 //! # object.with(|_| ());
 //! ```
 //!
-//! # Without an initializer only a call that has one makes a value
+//! # Without an initializer the methods that need one do not exist
 //!
 //! ```
 //! # use os_thread_local::{NoInit, ThreadLocal};
@@ -165,9 +168,9 @@
 //! object.get();
 //! ```
 //!
-//! # A `Ref` does not leave the closure
+//! # A `Ref` cannot escape from the closure
 //!
-//! (The compiler gives this error no code.)
+//! (The first error has no code.)
 //!
 //! ```
 //! # use os_thread_local::ThreadLocal;
@@ -189,7 +192,7 @@
 //! FOO.with(|v| kept = Some(v.borrow()));
 //! ```
 //!
-//! # What takes a value away needs the object exclusively
+//! # Removing a value needs exclusive access to the object
 //!
 //! ```
 //! # use os_thread_local::ThreadLocal;
@@ -218,7 +221,7 @@
 //! object.with(|_| drop(object));
 //! ```
 //!
-//! # The methods of `Cell` and `RefCell` are for these
+//! # Other types do not have the methods for `Cell` and `RefCell`
 //!
 //! ```compile_fail,E0599
 //! # use os_thread_local::ThreadLocal;
@@ -226,7 +229,7 @@
 //! object.set(2);
 //! ```
 //!
-//! # More errors may come
+//! # A match on `AccessError` needs a wildcard arm
 //!
 //! ```compile_fail,E0004
 //! # use os_thread_local::{AccessError, ThreadLocal};
@@ -238,9 +241,9 @@
 //! }
 //! ```
 //!
-//! # Safe code hands no pointer to a destructor
+//! # Safe code cannot pass a pointer to a destructor
 //!
-//! `key` exports the static; the program beside it has no `unsafe`.
+//! The module `key` exports a static to a program without `unsafe`.
 //! ```no_run
 //! #![forbid(unsafe_code)]
 //! mod key { pub static KEY: os_thread_local::key::StaticKey = os_thread_local::key::StaticKey::new(); }
@@ -263,7 +266,7 @@
 //! let key = os_thread_local::key::DestructorKey::new(destructor).unwrap();
 //! key.set(8 as *mut std::ffi::c_void).unwrap();
 //! ```
-//! Neither is a key without a destructor, and none turns into one:
+//! A key with a destructor does not convert to one without:
 //! ```compile_fail,E0308
 //! # use os_thread_local::key::{DestructorKey, Key};
 //! unsafe extern "system" fn destructor(_: *mut std::ffi::c_void) {}
@@ -276,7 +279,7 @@
 //! let key: &StaticKey = &*key;
 //! ```
 //!
-//! # A key of the macro gives its value to nobody for longer, and never exclusively
+//! # A `LocalKey` lends its value only to the closure, and never exclusively
 //!
 //! ```
 //! # use os_thread_local::thread_local;
@@ -308,7 +311,7 @@
 //! FOO.remove();
 //! ```
 //!
-//! # A key in a generic block has one type: its object would be one for all parameters
+//! # A key in a generic block cannot use the parameters, because one object serves all of them
 //!
 //! ```
 //! # use os_thread_local::thread_local;
@@ -330,7 +333,7 @@
 //! fn generic<T: 'static>() { thread_local!(static FOO: Cell<Option<T>> = Cell::new(None)); }
 //! ```
 //!
-//! # An object, or a key, is not copied: the first to be dropped would end the values of both
+//! # Objects and keys cannot be copied, because dropping one copy would destroy the values of both
 //!
 //! ```
 //! # use os_thread_local::ThreadLocal;

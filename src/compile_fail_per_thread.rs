@@ -1,6 +1,6 @@
-//! What must not compile with `PerThread`, as in `compile_fail`: each case stands beside one that compiles.
+//! Programs with `PerThread` that must not compile. See `compile_fail`.
 //!
-//! A value that is not `Send` could be taken over by another thread:
+//! Another thread could inherit a value that is not `Send`:
 //!
 //! ```
 //! let _ = os_thread_local::PerThread::new(|| std::sync::Arc::new(1));
@@ -9,7 +9,7 @@
 //! let _ = os_thread_local::PerThread::new(|| std::rc::Rc::new(1));
 //! ```
 //!
-//! `new` takes a closure that captures nothing:
+//! `new` rejects a closure that captures:
 //!
 //! ```
 //! let start = 1;
@@ -20,7 +20,7 @@
 //! let _ = os_thread_local::PerThread::new(|| start);
 //! ```
 //!
-//! Without an initializer only a call that has one makes a value:
+//! Without an initializer the methods that need one do not exist:
 //!
 //! ```
 //! let values = os_thread_local::PerThread::without_init();
@@ -31,7 +31,7 @@
 //! values.with(|_| ());
 //! ```
 //!
-//! The initializer runs in every thread:
+//! Every thread calls the initializer, which must therefore be `Sync`:
 //!
 //! ```
 //! fn sync(_: impl Sync) {}
@@ -44,7 +44,7 @@
 //! sync(os_thread_local::PerThread::<usize, _>::from_fn(move || text.len()));
 //! ```
 //!
-//! Only what is `Sync` can be looked at while its thread uses it:
+//! Other threads can visit only values that are `Sync`:
 //!
 //! ```
 //! let values = os_thread_local::PerThread::new(|| std::sync::Mutex::new(1));
@@ -65,7 +65,7 @@
 //! for _ in &values {}
 //! ```
 //!
-//! No reference leaves the closure: it could be used after another thread has taken the value over.
+//! References cannot escape from the closure, because another thread could have inherited the value:
 //!
 //! ```
 //! let values = os_thread_local::PerThread::new(|| String::new());
@@ -86,7 +86,7 @@
 //! values.with(|v| kept = Some(v));
 //! ```
 //!
-//! What the values borrow outlives the object and the iterators, which destroy values:
+//! What the values borrow must outlive the object and the iterators, which destroy values:
 //!
 //! ```
 //! # use os_thread_local::PerThread;
@@ -134,7 +134,7 @@
 //! _rest = shorter.drain();
 //! ```
 //!
-//! A value that is `&'static` cannot be replaced by a shorter one:
+//! A value of type `&'static T` cannot be replaced by a reference with a shorter lifetime:
 //!
 //! ```
 //! # use os_thread_local::PerThread;
@@ -152,7 +152,7 @@
 //! object.with(|_| ());
 //! ```
 //!
-//! An object stores values while it is shared, so it does not pass for one of another type, were it a supertype:
+//! An object is invariant in `T`, because a shared object stores values:
 //!
 //! ```
 //! # use os_thread_local::{PerThread, ThreadLocal};
@@ -191,7 +191,7 @@
 //! object.with(|_| ());
 //! ```
 //!
-//! Exclusive is exclusive:
+//! Exclusive access excludes every other access:
 //!
 //! ```
 //! let mut object = os_thread_local::PerThread::new(|| 1);
@@ -233,14 +233,14 @@
 //! drop(values);
 //! ```
 //!
-//! An object is not copied: the first to be dropped would destroy the values of both.
+//! Objects cannot be copied, because dropping one copy would destroy the values of both:
 //!
 //! ```compile_fail,E0599
 //! let object = os_thread_local::PerThread::new(|| 1);
 //! let object = object.clone();
 //! ```
 //!
-//! A value does not borrow its own object, whose end it would see:
+//! A value cannot borrow its own object, because its destructor could use the object while that is being dropped:
 //!
 //! ```
 //! # use os_thread_local::PerThread;
@@ -258,7 +258,7 @@
 //! object.with(|node| node.0.set(Some(&object)));
 //! ```
 //!
-//! What an iterator lends exclusively keeps its type:
+//! `IterMut` is invariant in `T`, because it lends values exclusively:
 //!
 //! ```
 //! # use os_thread_local::{per_thread::IterMut, PerThread};

@@ -1,7 +1,7 @@
 // Parts of the tests and the documentation were copied, through os-thread-local 0.1.3, from the Rust code base. They are Copyright The
 // Rust Project Developers, licensed under the MIT or Apache-2.0 licence like the rest of this crate: see LICENSE-MIT and LICENSE-APACHE.
 
-// The README's links lead to docs.rs, for readers elsewhere. Here the pages are at hand, and the first definition of a link holds.
+// The README's links lead to docs.rs. Here they lead to the pages of this documentation: the first definition of a link is used.
 #![cfg_attr(
     feature = "alloc",
     doc = "[guide]: crate::guide\n[guarantees]: crate::guide::guarantees"
@@ -18,7 +18,7 @@
     feature = "alloc",
     doc = "[stability]: crate::guide::stability\n[vendoring]: crate::guide::vendoring\n"
 )]
-// Not read by a build: whoever copies `src` alone has all that the compiler needs.
+// A build does not read the README, so that a copy of `src` alone compiles.
 #![cfg_attr(all(doc, any(not(doctest), feature = "alloc")), doc = include_str!("../README.md"))]
 #![cfg_attr(not(doc), doc = "See README.md.")]
 #![no_std]
@@ -31,15 +31,15 @@ extern crate std;
 
 // A module imports from lower lines only; `ci/layers` reads this list and checks it.
 //
-// - `guide`: pages of `docs`, in the documentation alone
+// - `guide`: the pages of `docs`, only in the documentation
 // - `local_key`, `macros`: what `thread_local!` declares
-// - `cells`: methods of both types
+// - `cells`: the methods of `ThreadLocal` and `PerThread` for `Cell` and `RefCell`
 // - `per_thread`
 // - `thread_local`
 // - `storage`: the storage engine, which has layers of its own
 // - `key`
 // - `lock`
-// - `sys`: the seam to the operating system
+// - `sys`: the interface to the operating system
 // - `error`
 mod error;
 pub mod key;
