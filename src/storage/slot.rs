@@ -1,4 +1,4 @@
-//! An object's place in the storage: the boundary that the public types stand on.
+//! The interface to the public types: an object's word, its vtable and its drop, with safe methods.
 
 use super::current::Borrowed;
 use super::first_use::{self, Made};
@@ -13,27 +13,27 @@ use core::marker::PhantomData;
 use core::mem;
 use core::ptr::{self, NonNull};
 
-/// An object of the program: the word through which it finds its values, and what it knows of them. `O` says who owns the values.
+/// The storage part of an object: its word, and its list of values if it owns them. `O` is the list or nothing.
 pub(crate) struct Slot<T, O: Ownership> {
     word: SlotWord,
     owner: O,
-    /// The values are not in here. Invariant in `T`: values are stored through `&self`.
+    /// The values are not inside the object. Invariant in `T`, because values are stored through `&self`.
     _values: PhantomData<fn(T) -> T>,
 }
 
 /// An object whose values belong to their threads.
 pub(crate) type ThreadSlot<T> = Slot<T, ThreadOwned>;
 
-/// An object whose values belong to it.
+/// An object that owns its values.
 pub(crate) type ObjectSlot<T> = Slot<T, Values>;
 
-/// What an object knows of its values: nothing, or all of them in a list.
+/// What an object keeps of its values: nothing, or a list of all of them.
 pub(crate) trait Ownership {
     const OWNER: Owner;
 
     fn values(&self) -> Option<&Values>;
 
-    /// Takes all values out of the list. They are still in their entries.
+    /// Empties the list and returns its first block. The entries are not changed.
     fn take_values(&mut self) -> Option<NonNull<Block>>;
 }
 
@@ -67,17 +67,17 @@ impl Ownership for Values {
     }
 }
 
-/// This thread's block of an object, if it is there and the word is packed: the fast path of every access. Otherwise what the root
-/// slot leads to, if the path came so far: it may be a sentinel.
+/// The fast path of every access: the calling thread's block of an object. The error is the content of the root slot, if it was read:
+/// a record, or a sentinel.
 #[inline(always)]
 fn lookup(word: &SlotWord) -> Result<NonNull<Block>, Option<NonNull<Entries>>> {
     let word = word.load();
     let number = word & LOWER;
-    // Both paths meet in the comparison with the tags.
+    // Both paths share the comparison with the tags.
     let (content, entries) = if number < INLINE {
-        // SAFETY: the lower half is below `INDIRECT`, so the upper half is a locator for `read`.
+        // SAFETY: the lower half is below `INDIRECT`, so the word is packed: its upper half is a locator for `read`.
         let entries = unsafe { root::read(word >> HALF).ok_or(None)? };
-        // SAFETY: what stands in the root slot is alive, and `number` is below `INLINE`.
+        // SAFETY: the root slot leads to a sentinel or to this thread's record, which is alive (invariant 9); `number < INLINE`.
         (unsafe { entries.as_ref().inline_entry(number).content() }, Some(entries))
     } else {
         cold_path();
@@ -89,7 +89,7 @@ fn lookup(word: &SlotWord) -> Result<NonNull<Block>, Option<NonNull<Entries>>> {
     })
 }
 
-/// The content of the entry, for numbers beyond the inline entries, or null; and what the root slot leads to.
+/// `lookup` for words whose lower half is not below `INLINE`: the content of the entry, or null; and the content of the root slot.
 #[inline(always)]
 fn lookup_in_table(word: usize) -> (*mut Block, Option<NonNull<Entries>>) {
     let number = word & LOWER;
@@ -100,7 +100,8 @@ fn lookup_in_table(word: usize) -> (*mut Block, Option<NonNull<Entries>>) {
             (ptr::null_mut(), None)
         };
     }
-    // SAFETY: as in `lookup`; what stands in the root slot is alive, and it is this thread's.
+    // SAFETY: the word is packed, because `number < INDIRECT`: its upper half is a locator for `read`. The root slot leads to a sentinel
+    // or to this thread's record, which is alive (invariant 9).
     unsafe {
         let entries = root::read(word >> HALF);
         let content = entries
@@ -110,13 +111,14 @@ fn lookup_in_table(word: usize) -> (*mut Block, Option<NonNull<Entries>>) {
     }
 }
 
-/// The same where the root slot is not read directly although it might have been: the one path that such a process takes.
+/// `lookup` for the form "indirect": in a process where a direct read was refused, every access takes this path.
 #[inline(never)]
 fn lookup_indirect(word: usize) -> *mut Block {
     if word & UNPACKED != 0 {
         return ptr::null_mut();
     }
-    // SAFETY: the word is "indirect": its upper half is the key. What stands in the root slot is alive, and it is this thread's.
+    // SAFETY: the word is "indirect", so its upper half is the key. The root slot leads to a sentinel or to this thread's record, which is
+    // alive (invariant 9).
     unsafe {
         root::read_indirect(word >> HALF)
             .and_then(|entries| entries.as_ref().entry((word & (INDIRECT - 1)) as u32))
@@ -124,8 +126,8 @@ fn lookup_indirect(word: usize) -> *mut Block {
     }
 }
 
-/// Where the root slot is read directly, tells the compiler which path to lay out in a line. Around a call the compiler finds
-/// a better layout by itself: the path through the table is a cycle shorter then.
+/// Marks a path as cold, if the root slot may be read directly. If it is read by a call, the path through the table is a cycle longer
+/// with this hint than without.
 #[inline(always)]
 fn cold_path() {
     #[cold]
@@ -136,7 +138,7 @@ fn cold_path() {
     }
 }
 
-/// This thread's block of an object, if it is there, in every form of the word.
+/// The calling thread's block of an object, for every form of the word.
 #[inline]
 fn existing(word: &SlotWord) -> Option<NonNull<Block>> {
     lookup(word).ok().or_else(|| object::lookup_slow(word))
@@ -145,7 +147,7 @@ fn existing(word: &SlotWord) -> Option<NonNull<Block>> {
 /// The generic part of the cold path.
 ///
 /// # Safety
-/// As for `first_use::get_or_init`; the values are `T`s.
+/// The conditions of `first_use::get_or_init` hold, and the object's values are `T`s.
 #[cold]
 #[inline(never)]
 unsafe fn init_with<T>(
@@ -159,20 +161,21 @@ unsafe fn init_with<T>(
     let mut write = |block| match init.take() {
         Some(init) => {
             let value = init();
-            // SAFETY: the block was allocated for a `T` and has none yet.
+            // SAFETY: `get_or_init` has allocated the block for a `T`, which it does not have yet.
             unsafe { value::value::<T>(block).write(value) };
             true
         }
         None => false,
     };
-    // SAFETY: the caller keeps to this function's conditions, which are the same.
+    // SAFETY: the conditions of `get_or_init` hold (this function's contract), and `write` writes a `T`.
     unsafe { first_use::get_or_init(word, vtable, values, found, &mut write) }
 }
 
-/// The same with an initializer that can fail. A large value is not to travel in a `Result` through `init_with`.
+/// Returns the block, or makes its value by an initializer that can fail. Separate from `init_with`, where a `Result` would move a
+/// large value once more.
 ///
 /// # Safety
-/// As for `first_use::get_or_init`; the values are `T`s.
+/// The conditions of `first_use::get_or_init` hold, and the object's values are `T`s.
 unsafe fn get_or_try_init<T, E>(
     word: &SlotWord,
     vtable: &'static ValueVTable,
@@ -187,7 +190,7 @@ unsafe fn get_or_try_init<T, E>(
     let mut failed = None;
     let mut write = |block| match init.take().map(|init| init()) {
         Some(Ok(value)) => {
-            // SAFETY: the block was allocated for a `T` and has none yet.
+            // SAFETY: `get_or_init` has allocated the block for a `T`, which it does not have yet.
             unsafe { value::value::<T>(block).write(value) };
             true
         }
@@ -197,40 +200,40 @@ unsafe fn get_or_try_init<T, E>(
         }
         None => false,
     };
-    // SAFETY: the caller keeps to this function's conditions, which are the same.
+    // SAFETY: the conditions of `get_or_init` hold (this function's contract), and `write` writes a `T`.
     match unsafe { first_use::get_or_init(word, vtable, values, found, &mut write) }.get() {
         Ok(block) => Ok(Ok(block)),
         Err(error) => failed.map_or(Err(error), |failed| Ok(Err(failed))),
     }
 }
 
-/// The value of a block.
+/// A reference to the value of a block.
 ///
 /// # Safety
-/// The block has a `T`, which lives as long as the reference is used, and is not borrowed exclusively.
+/// The block has a `T`, which is alive and not borrowed exclusively while the reference is used.
 #[inline(always)]
 unsafe fn value_of<'a, T>(block: NonNull<Block>) -> &'a T {
-    // SAFETY: this function's own condition.
+    // SAFETY: the value is alive and not borrowed exclusively (this function's contract).
     unsafe { &*value::value::<T>(block) }
 }
 
 impl<T, O: Ownership> Slot<T, O> {
     const VTABLE: &'static ValueVTable = &ValueVTable::new::<T>(O::OWNER);
 
-    /// This thread's block, made by `init` if there is none.
+    /// The calling thread's block; makes the value with `init` if there is none.
     #[inline(always)]
     fn block(&self, init: impl FnOnce() -> T) -> Result<NonNull<Block>, AccessError> {
         match lookup(&self.word) {
             Ok(block) => Ok(block),
             Err(found) => {
                 let values = self.owner.values();
-                // SAFETY: the word and the list are this object's, all whose values are of this type.
+                // SAFETY: the word and the list are this object's, all of whose values have this vtable; `found` is from `lookup`.
                 unsafe { init_with(&self.word, Self::VTABLE, values, found, init) }.get()
             }
         }
     }
 
-    /// Calls `f` with this thread's value, made by `init` if there is none.
+    /// Calls `f` with the calling thread's value, which `init` makes if there is none.
     #[inline(always)]
     pub(crate) fn with<R>(
         &self,
@@ -238,30 +241,30 @@ impl<T, O: Ownership> Slot<T, O> {
         f: impl FnOnce(&T) -> R,
     ) -> Result<R, AccessError> {
         let block = self.block(init)?;
-        // SAFETY: a live value, which this thread alone has. It is destroyed, moved or borrowed exclusively through `&mut self` only, and
-        // destroyed or left to another thread when this one exits: neither happens while `f` runs.
+        // SAFETY: the value is alive, and only this thread's record leads to it. It is destroyed, moved or borrowed exclusively through
+        // `&mut self`, and destroyed or left to another thread when this one exits; neither happens while `f` runs.
         let value = unsafe { value_of(block) };
         Ok(f(value))
     }
 
-    /// The same with an initializer that can fail.
+    /// `with` for an initializer that can fail.
     pub(crate) fn with_try_init<R, E>(
         &self,
         init: impl FnOnce() -> Result<T, E>,
         f: impl FnOnce(&T) -> R,
     ) -> Result<Result<R, E>, AccessError> {
         let values = self.owner.values();
-        // SAFETY: the word and the list are this object's, all whose values are of this type.
+        // SAFETY: the word and the list are this object's, all of whose values have this vtable.
         let block = unsafe { get_or_try_init(&self.word, Self::VTABLE, values, init) }?;
-        // SAFETY: as in `with`.
+        // SAFETY: the value is alive and shared while `f` runs, for the reasons in `with`.
         Ok(block.map(|block| f(unsafe { value_of(block) })))
     }
 
-    /// Calls `f` with this thread's value, if it is there.
+    /// Calls `f` with the calling thread's value, if there is one.
     #[inline]
     pub(crate) fn with_existing<R>(&self, f: impl FnOnce(&T) -> R) -> Option<R> {
         let block = existing(&self.word)?;
-        // SAFETY: as in `with`.
+        // SAFETY: the value is alive and shared while `f` runs, for the reasons in `with`.
         let value = unsafe { value_of(block) };
         Some(f(value))
     }
@@ -274,12 +277,12 @@ impl<T, O: Ownership> Slot<T, O> {
 
 impl<T, O: Ownership> Drop for Slot<T, O> {
     fn drop(&mut self) {
-        // SAFETY: the object is owned exclusively and ends here. Then the values that belong to it are in no entry any more, and in this
-        // list only.
+        // SAFETY: `drop` owns the object exclusively, and it is not used afterwards. After `drop_object` the values that the object owns
+        // are in no entry, and only in this list.
         unsafe {
             object::drop_object(&self.word);
             let values = self.owner.take_values();
-            // Without the condition the end of every object calls a destructor: 12 instructions.
+            // Without the condition, dropping any object calls the destructor of a `Chain`: 12 instructions.
             if values.is_some() {
                 drop(Chain::new(values));
             }
@@ -293,7 +296,7 @@ impl<T: 'static> ThreadSlot<T> {
         Slot { word: SlotWord::new(), owner: ThreadOwned, _values: PhantomData }
     }
 
-    /// Calls `f` with this thread's value, exclusively. If the process exits meanwhile, the value is not destroyed.
+    /// Calls `f` with an exclusive reference to the calling thread's value. If the process exits meanwhile, the value is leaked.
     #[inline]
     pub(crate) fn with_mut<R>(
         &mut self,
@@ -302,19 +305,19 @@ impl<T: 'static> ThreadSlot<T> {
     ) -> Result<R, AccessError> {
         let block = self.block(init)?;
         let _borrowed = if mem::needs_drop::<T>() {
-            // SAFETY: the object is borrowed exclusively while `f` runs.
+            // SAFETY: the block is this thread's, and the object is borrowed exclusively until the guard is dropped.
             Some(unsafe { Borrowed::new(block) })
         } else {
             None
         };
-        // SAFETY: a live value of this thread, which is reached only through this object, borrowed exclusively.
+        // SAFETY: the value is alive, and is reached only through this object, which is borrowed exclusively.
         let value = unsafe { &mut *value::value::<T>(block) };
         Ok(f(value))
     }
 
-    /// Takes this thread's value out.
+    /// Takes the calling thread's value out.
     pub(crate) fn remove(&mut self) -> Option<T> {
-        // SAFETY: the object is borrowed exclusively, and its values are `T`s.
+        // SAFETY: the object is borrowed exclusively, its values are `T`s, and they belong to their threads.
         unsafe { object::remove(&self.word).map(|block| block.into_value::<T>()) }
     }
 }
@@ -324,18 +327,18 @@ impl<T> ObjectSlot<T> {
         Slot { word: SlotWord::new(), owner: Values::new(), _values: PhantomData }
     }
 
-    /// This thread's value, exclusively, made by `init` if there is none.
+    /// An exclusive reference to the calling thread's value, which `init` makes if there is none.
     pub(crate) fn get_mut(&mut self, init: impl FnOnce() -> T) -> Result<&mut T, AccessError> {
         let block = self.block(init)?;
-        // SAFETY: the value is the object's, which is borrowed exclusively for as long as the reference lives, whatever becomes of
-        // the thread.
+        // SAFETY: the object owns the value and is borrowed exclusively while the reference lives. The end of the thread does not change
+        // the value.
         Ok(unsafe { &mut *value::value::<T>(block) })
     }
 
-    /// Takes this thread's value out.
+    /// Takes the calling thread's value out.
     pub(crate) fn remove(&mut self) -> Option<T> {
-        // SAFETY: the object is borrowed exclusively. The block is in no entry any more, and in no list once it is unlinked; it is the
-        // object's, and has a `T`.
+        // SAFETY: the object is borrowed exclusively. The block is in no entry any more, and in no list once it is unlinked. It has a `T`
+        // and is not from an arena, because the object owns it.
         unsafe {
             let block = object::remove_from_entry(&self.word)?;
             self.owner.unlink(block);
@@ -345,7 +348,7 @@ impl<T> ObjectSlot<T> {
 
     /// Takes all values out.
     pub(crate) fn take_all(&mut self) -> Taken<T> {
-        // SAFETY: the object is borrowed exclusively: its values are in no entry any more, and the list is given up.
+        // SAFETY: the object is borrowed exclusively. After `detach_all` its values are in no entry, and `take` passes the list on.
         let chain = unsafe {
             object::detach_all(&self.word);
             Chain::new(self.owner.take())
@@ -353,7 +356,7 @@ impl<T> ObjectSlot<T> {
         Taken { chain, _values: PhantomData }
     }
 
-    /// The values there are now.
+    /// Iterates over the values at the time of the call.
     pub(crate) fn iter(&self) -> Pointers<'_, T> {
         Pointers { blocks: self.owner.iter(), _values: PhantomData }
     }
@@ -375,12 +378,12 @@ impl<T> Iterator for Pointers<'_, T> {
     type Item = *mut T;
 
     fn next(&mut self) -> Option<*mut T> {
-        // SAFETY: the blocks were allocated for `T`s.
+        // SAFETY: the blocks of the object were allocated for `T`s.
         self.blocks.next().map(|block| unsafe { value::value::<T>(block) })
     }
 }
 
-/// Values that were taken out of an object. Dropped, it destroys the rest.
+/// Iterates over values that were taken out of an object. Dropping it destroys the rest.
 pub(crate) struct Taken<T> {
     chain: Chain,
     _values: PhantomData<T>,
@@ -397,7 +400,7 @@ impl<T> Iterator for Taken<T> {
     type Item = T;
 
     fn next(&mut self) -> Option<T> {
-        // SAFETY: the blocks were allocated for `T`s.
+        // SAFETY: the blocks of the object were allocated for `T`s.
         self.chain.pop().map(|block| unsafe { block.into_value::<T>() })
     }
 }
