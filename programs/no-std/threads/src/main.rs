@@ -54,9 +54,9 @@ struct Shared {
 extern "C" fn worker(shared: *mut c_void) -> *mut c_void {
     // SAFETY: `main` joins this thread before it drops what it passed.
     let shared = unsafe { &*shared.cast::<Shared>() };
-    FOO.with(|foo| {
-        assert_eq!(*foo.borrow(), 1);
-        *foo.borrow_mut() = 3;
+    FOO.with(|value| {
+        assert_eq!(*value.borrow(), 1);
+        *value.borrow_mut() = 3;
     });
     assert_eq!(shared.tls.get(), 10);
     shared.tls.set(shared.data);
