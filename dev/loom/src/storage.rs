@@ -39,7 +39,7 @@ mod value;
 
 pub(crate) use self::current::reclaim;
 pub use self::root::is_direct_read;
-pub(crate) use self::slot::{ObjectSlot, Pointers, Slot, Taken};
+pub(crate) use self::slot::{ObjectSlot, Pointers, Taken, ThreadSlot};
 
 use self::record::{Record, State};
 use std::ffi::c_void;
