@@ -1,9 +1,9 @@
-//! Picks the backend in `src/sys` for the target, in one place, and names the native libraries that a program without
-//! std has to link. Runs in a few milliseconds: it reads environment variables and prints lines.
+//! Selects the backend in `src/sys` for the target, and the native libraries that a program without std must link. It only reads
+//! environment variables and prints lines.
 //!
-//! The program may select the backend `custom`: `--cfg os_thread_local_backend="custom"` in RUSTFLAGS or in `build.rustflags`,
-//! which Cargo shows to build scripts as CARGO_CFG_OS_THREAD_LOCAL_BACKEND. It is no Cargo feature, because features are
-//! additive: any dependency could change the backend of the whole program.
+//! A program can select the backend `custom` by `--cfg os_thread_local_backend="custom"` in RUSTFLAGS or in `build.rustflags`, which
+//! Cargo passes to build scripts as CARGO_CFG_OS_THREAD_LOCAL_BACKEND. This is not a Cargo feature, because features are additive: any
+//! dependency could change the backend of the whole program.
 
 use std::{env, process};
 
@@ -15,7 +15,7 @@ fn main() {
         (Err(_), backend) => backend,
         (Ok(choice), _) if choice == "custom" => "custom",
         (Ok(choice), backend) if choice == backend => backend,
-        // Both would be set.
+        // The cfg would have two values.
         (Ok(choice), backend) => {
             eprintln!(
                 "error: os-thread-local: `--cfg os_thread_local_backend=\"{}\"` was given, but the backend of this target is \
@@ -27,7 +27,7 @@ fn main() {
     };
     println!("cargo:rustc-cfg=os_thread_local_backend=\"{}\"", backend);
 
-    // std links what it needs, and more than we need. Without it nobody names a library.
+    // std links all of these libraries. Without it, no other crate needs to.
     if env::var_os("CARGO_FEATURE_STD").is_none() && backend == "pthread" {
         for library in native_libraries(&target) {
             println!("cargo:rustc-link-lib={}", library);
@@ -67,15 +67,15 @@ impl Target {
     }
 }
 
-/// Whether the program is built for WebAssembly threads: several workers may run it on one memory. The cfg
-/// `target_feature = "atomics"` tells, but stable compilers leave it out; there the flag is visible.
+/// Whether the program is built for WebAssembly threads, where several workers may share one memory. The cfg `target_feature = "atomics"`
+/// says so, but stable compilers do not set it; the flag is visible there.
 fn has_wasm_atomics() -> bool {
     let cfg = env::var("CARGO_CFG_TARGET_FEATURE").unwrap_or_default();
     cfg.split(',').any(|feature| feature == "atomics") || flags_enable_atomics()
 }
 
-/// `-C target-feature=+atomics` in one of its spellings (rustc takes `_` for `-`), the last one deciding; or the processor that has every
-/// feature.
+/// Whether the flags have `-C target-feature=+atomics` in any spelling (rustc accepts `_` for `-`; the last one decides), or the target CPU
+/// that has every feature.
 fn flags_enable_atomics() -> bool {
     let flags = env::var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default();
     let mut enabled = false;
@@ -103,7 +103,7 @@ fn flags_enable_atomics() -> bool {
     enabled
 }
 
-/// The order is the check: the first line that applies decides.
+/// The backend for a target. The order matters: the first condition that is true decides.
 fn backend(target: &Target) -> &'static str {
     if target.os == "none" {
         "custom"
@@ -122,10 +122,10 @@ fn backend(target: &Target) -> &'static str {
     }
 }
 
-/// What holds `pthread_key_create`, `dlsym` and `malloc`-free start-up on each system.
+/// The libraries with the functions that `src/sys` declares, such as `pthread_key_create` and `dlsym`.
 fn native_libraries(target: &Target) -> &'static [&'static str] {
     match target.os.as_str() {
-        // One library since glibc 2.34, with empty ones left for the older names; musl always.
+        // Since glibc 2.34 all is in one library, and the other names are empty ones. musl has always had one.
         "linux" if target.env == "gnu" => &["pthread", "dl", "c"],
         "linux" => &["c"],
         "android" => &["dl", "c"],

@@ -1,15 +1,15 @@
-//! The lock that everything shared stands under, and the guard against interrupt handlers.
+//! The lock for shared data, and the interrupt guard.
 
 use crate::sys::{System, Threads};
 use core::ops::{Deref, DerefMut};
 use crossbeam_utils::{Backoff, CachePadded};
 use spin::mutex::{SpinMutex, SpinMutexGuard};
 
-/// A spin lock that yields to the operating system soon, so that a preempted holder does not burn a core. It has its cache
-/// lines to itself: waiting threads do not slow down threads that work on what stands beside it.
+/// A spin lock that yields to the operating system after a few attempts, because its holder may be preempted. It is padded to cache
+/// lines of its own, so that waiting threads do not slow down threads that use neighbouring data.
 pub(crate) struct Lock<T>(CachePadded<SpinMutex<T>>);
 
-/// The fields are dropped in this order: the lock is released before interrupts return.
+/// The fields are dropped in this order: the lock is released before interrupts are enabled.
 pub(crate) struct Guard<'a, T> {
     data: SpinMutexGuard<'a, T>,
     _interrupts: InterruptGuard,
@@ -20,7 +20,7 @@ impl<T> Lock<T> {
         Lock(CachePadded::new(SpinMutex::new(value)))
     }
 
-    /// Holders run no user code and allocate nothing, so a wait is short unless the holder was preempted.
+    /// Acquires the lock. Holders run no user code and do not allocate, so a wait is short unless the holder is preempted.
     #[inline(never)] // every use is on a cold path, and each copy costs 90 bytes on bare metal
     pub(crate) fn lock(&self) -> Guard<'_, T> {
         count::acquisition();
@@ -29,7 +29,7 @@ impl<T> Lock<T> {
                 Some(guard) => return guard,
                 None => {
                     if !wait_while(&|| self.0.is_locked()) {
-                        // SAFETY: this is the only thread left in the process, and it waits for the lock, so it does not hold it.
+                        // SAFETY: the holder was killed. This is the only thread left, and it is not the holder, because it waits.
                         unsafe { self.0.force_unlock() }
                     }
                 }
@@ -37,8 +37,7 @@ impl<T> Lock<T> {
         }
     }
 
-    /// Masks interrupts first, so that no handler runs between taking the lock and masking; a failed attempt unmasks them
-    /// before the next one.
+    /// Makes one attempt. Masks interrupts first, so that no handler runs while the lock is held; a failed attempt unmasks them.
     #[inline]
     fn try_lock(&self) -> Option<Guard<'_, T>> {
         let interrupts = InterruptGuard::new();
@@ -52,12 +51,12 @@ impl<T> Lock<T> {
     /// No thread of this process holds the lock: its holder was left behind by `fork`.
     #[cfg(feature = "alloc")]
     pub(crate) unsafe fn release_abandoned(&self) {
-        // SAFETY: without a holder, no guard will release the lock a second time.
+        // SAFETY: no thread holds the lock (this function's contract), so no guard releases it a second time.
         unsafe { self.0.force_unlock() }
     }
 }
 
-/// Spins for a moment, then yields. `false` if the holder was killed. Not generic: one copy for every lock.
+/// Spins briefly, then yields until the lock is free. `false` if the holder was killed. Not generic, so that all locks share one copy.
 #[cold]
 fn wait_while(locked: &dyn Fn() -> bool) -> bool {
     const SPINS: u32 = 5;
@@ -91,21 +90,21 @@ impl<T> DerefMut for Guard<'_, T> {
     }
 }
 
-/// While it lives, no interrupt handler and no other task runs on this core: with the custom backend and the feature
-/// `critical-section`. Operating systems need none of it.
+/// With the custom backend and the feature `critical-section`, keeps interrupt handlers and other tasks from running on this core
+/// while it lives. Otherwise it does nothing: threads of an operating system need no such guard.
 pub(crate) use self::interrupts::InterruptGuard;
 
 #[cfg(all(os_thread_local_backend = "custom", feature = "critical-section"))]
 mod interrupts {
     use core::marker::PhantomData;
 
-    /// Not `Send`: a critical section ends where it began.
+    /// Not `Send`: a critical section must be released where it was acquired.
     pub(crate) struct InterruptGuard(critical_section::RestoreState, PhantomData<*mut ()>);
 
     impl InterruptGuard {
         #[inline]
         pub(crate) fn new() -> Self {
-            // SAFETY: `drop` releases it. Sections nest because guards are local variables, and none is forgotten.
+            // SAFETY: `drop` releases the section. Sections nest, because guards are local variables and none is forgotten.
             InterruptGuard(unsafe { critical_section::acquire() }, PhantomData)
         }
     }
@@ -113,7 +112,7 @@ mod interrupts {
     impl Drop for InterruptGuard {
         #[inline]
         fn drop(&mut self) {
-            // SAFETY: `new` acquired it and got this state.
+            // SAFETY: `new` acquired the section and got this state.
             unsafe { critical_section::release(self.0) }
         }
     }
@@ -131,22 +130,22 @@ mod interrupts {
     }
 }
 
-/// What each thread has done to memory that threads share: for the tests that show what scales. Compiled to nothing without
-/// `--cfg os_thread_local_count`.
+/// Counts each thread's lock acquisitions and read-modify-writes on shared memory, for `tests/shared_operations.rs`. Compiled to
+/// nothing without `--cfg os_thread_local_count`.
 pub(crate) mod count {
     #[cfg(os_thread_local_count)]
     std::thread_local! {
         static COUNTS: core::cell::Cell<(usize, usize)> = const { core::cell::Cell::new((0, 0)) };
     }
 
-    /// A lock was acquired.
+    /// Counts a lock acquisition.
     #[inline(always)]
     pub(crate) fn acquisition() {
         #[cfg(os_thread_local_count)]
         let _ = COUNTS.try_with(|counts| counts.set((counts.get().0 + 1, counts.get().1)));
     }
 
-    /// An atomic read-modify-write was made on a word that threads share, outside of any lock.
+    /// Counts an atomic read-modify-write on a word that threads share, outside of any lock.
     #[inline(always)]
     #[cfg(feature = "alloc")]
     pub(crate) fn shared_write() {

@@ -1,8 +1,8 @@
-//! The seam to the operating system: what the crate asks of it, and which backend answers.
+//! The interface to the operating system.
 //!
-//! Two axes, each a trait that `System` implements: [`Keys`] in `key/`, all that `crate::key` needs; and [`Threads`] in `thread/`, what a
-//! thread and a process are told, where each function has a default that does nothing. A new system is one file, and one branch, on
-//! either axis.
+//! `System` implements two traits: [`Keys`] in `key/`, which is all that `crate::key` needs; and [`Threads`] in `thread/`, the hooks for
+//! the ends of threads and processes and for forks, with defaults that do nothing. A new system needs one file and one branch for each
+//! trait.
 
 #[cfg(feature = "alloc")]
 pub(crate) mod direct;
@@ -18,5 +18,5 @@ pub(crate) use self::thread::Hooks;
 #[cfg(any(feature = "alloc", os_thread_local_backend = "custom"))]
 pub(crate) use self::thread::Threads;
 
-/// The system that the crate was built for.
+/// The operating system that the crate is built for.
 pub(crate) struct System;

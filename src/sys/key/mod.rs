@@ -1,14 +1,14 @@
-//! Keys: one pointer per thread each. No backend needs a heap.
+//! Keys of the operating system: each holds one pointer per thread. No backend allocates.
 
 use core::ffi::c_void;
 
-/// What a backend MUST provide. `build.rs` picks it, and says so in one cfg.
+/// What a backend MUST provide. `build.rs` selects the backend and passes its name in one cfg.
 pub(crate) trait Keys {
     /// The system's key.
     type Key: Copy;
 
-    /// Whether the system nulls a thread's value before it calls the destructor, and calls the destructor again in a later round
-    /// when it has set a value.
+    /// Whether the system sets a thread's value to null before it calls the destructor, and calls the destructor again in a later round
+    /// if the value is not null then.
     #[cfg(feature = "alloc")]
     const DESTRUCTOR_REPEATS: bool;
 
@@ -16,51 +16,50 @@ pub(crate) trait Keys {
     fn to_bits(key: Self::Key) -> usize;
     fn from_bits(bits: usize) -> Self::Key;
 
-    /// A new key, whose value MUST be null in every thread, or `None` when the system has none left. At the end of a thread (a fiber,
-    /// a task) the system MUST call the destructor with the thread's value if it is not null, on the context that is ending.
+    /// Creates a key, whose value MUST be null in every thread. `None` if the system has no key left. At the end of a thread (fiber,
+    /// task) whose value is not null, the system MUST call the destructor with the value, on that thread.
     fn create(destructor: Option<Destructor>) -> Option<Self::Key>;
 
-    /// The calling thread's value. It MUST NOT fail, and MUST NOT change what a caller can observe (`errno`, the last
-    /// error). It is the hot path.
+    /// The calling thread's value. MUST NOT fail, and MUST NOT change what the caller can observe (`errno`, the last error). This is
+    /// the hot path.
     ///
     /// # Safety
     /// `create` returned the key before, and it has not been deleted.
     unsafe fn get(key: Self::Key) -> *mut c_void;
 
-    /// Sets the calling thread's value; `false` when there is no memory. It MUST succeed for a thread whose value of that key
-    /// is not null.
+    /// Sets the calling thread's value. `false` if there is no memory, which MUST NOT happen if the current value is not null.
     ///
     /// # Safety
-    /// As for `get`; and the value is one that the key's destructor accepts.
+    /// `create` returned the key before, and it has not been deleted. The key's destructor accepts the value.
     unsafe fn set(key: Self::Key, value: *mut c_void) -> bool;
 
-    /// Gives the key back. Whether destructors run is the system's business; `crate::key` documents it.
+    /// Deletes a key. Whether destructors still run depends on the system; `crate::key` documents it.
     ///
     /// # Safety
-    /// As for `get`; the key is not used again.
+    /// `create` returned the key before, it has not been deleted, and it is not used afterwards.
     unsafe fn delete(key: Self::Key);
 
-    /// The key of the root slot. Threads may race here, and each may get a key.
+    /// Creates a key for the root slot. Several threads may race, and each may get a key.
     #[cfg(feature = "alloc")]
     fn create_root(destructor: Destructor) -> Option<Self::Key> {
         Self::create(Some(destructor))
     }
 
-    /// Gives back a key of `create_root` that another thread's was preferred to.
+    /// Deletes a key from `create_root` that is not used as the root.
     ///
     /// # Safety
-    /// No other thread has seen the key, and its value is null.
+    /// `create_root` returned the key to this thread, which has not published it. Its value is null, and it is not used afterwards.
     #[cfg(feature = "alloc")]
     unsafe fn discard_root(key: Self::Key) {
-        // SAFETY: live, and not used again.
+        // SAFETY: the key is live, and is not used afterwards (this function's contract).
         unsafe { Self::delete(key) }
     }
 }
 
-/// The system's key.
+/// The operating system's key.
 pub(crate) type Key = <super::System as Keys>::Key;
 
-/// A destructor as the system calls it. `"system"` is the C convention everywhere but on 32-bit Windows.
+/// A key's destructor. `"system"` is the C calling convention, except on 32-bit Windows.
 pub(crate) type Destructor = unsafe extern "system" fn(*mut c_void);
 
 #[cfg(os_thread_local_backend = "fls")]
@@ -69,7 +68,7 @@ pub(super) mod fls;
 mod pthread;
 #[cfg(all(os_thread_local_backend = "single", not(target_feature = "atomics")))]
 mod single;
-// No backend: an error, and nothing that hides it.
+// No backend: one compile error, without others that hide it.
 #[cfg(any(
     all(os_thread_local_backend = "single", target_feature = "atomics"),
     not(any(
@@ -82,7 +81,7 @@ mod single;
 ))]
 mod unsupported;
 
-// Elsewhere it is there for its documentation.
+// With other backends, only for its documentation.
 #[cfg(any(os_thread_local_backend = "custom", doc))]
 #[cfg_attr(not(os_thread_local_backend = "custom"), allow(dead_code))]
 pub mod custom;

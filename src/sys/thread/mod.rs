@@ -1,25 +1,26 @@
-//! Threads and processes: what the system tells the crate of their ends and forks, and how a thread waits.
+//! Hooks for the ends of threads and processes and for forks, and how a thread yields.
 
 #[cfg(feature = "alloc")]
 use core::ffi::c_void;
 
-/// What a backend can provide beside keys. A system that lacks something takes the default.
+/// What a backend can provide in addition to keys. A system that lacks a function uses the default.
 pub(crate) trait Threads {
-    /// Lets another thread run, which may hold the lock that this one waits for.
+    /// Yields to another thread, which may hold the lock that this one waits for.
     fn yield_now() {}
 
-    /// Processes are forked, and their children use the crate.
+    /// Whether a process can be forked and its child can use the crate.
     #[cfg(feature = "alloc")]
     const HAS_FORK: bool = false;
 
-    /// Not 0. Different in a parent and its child, but for the first processes of two process-id namespaces.
+    /// The process's id, which is not 0. A parent and its child have different ids, except for the first processes of two process-id
+    /// namespaces.
     #[cfg(feature = "alloc")]
     fn process_id() -> usize {
         1
     }
 
-    /// Called once, by the first thread that gets a record; connects what the system has of `Hooks`, and keeps the code that will be
-    /// called from being unloaded. Other threads do not wait for it. `true` if the fork handlers are installed.
+    /// Installs the hooks that the system supports, and pins the library that contains them. Returns whether the fork handlers are
+    /// installed. Called once, by the first thread that makes a record; other threads do not wait for it.
     #[cfg(feature = "alloc")]
     fn install_hooks(_: &'static Hooks) -> bool {
         false
@@ -31,29 +32,29 @@ pub(crate) trait Threads {
         false
     }
 
-    /// Called by each thread that makes a value with a destructor; registers `Hooks::thread_exit` in the thread's exit list.
+    /// Registers `Hooks::thread_exit` in the calling thread's exit list. Called when a thread makes its first value with a destructor.
     #[cfg(feature = "alloc")]
     fn at_thread_exit(_: &'static Hooks) {}
 
-    /// The process is ending and the calling thread is the only one left, the others having been stopped wherever they were.
+    /// Whether the process is ending and the system has killed all other threads, wherever they were.
     fn other_threads_were_killed() -> bool {
         false
     }
 }
 
-/// What the crate wants to be told by the system. Every function is safe to call at any time on any thread.
+/// The hooks that the operating system calls. Each may be called at any time on any thread.
 #[cfg(feature = "alloc")]
 #[allow(dead_code)] // a backend connects what its system has
 pub(crate) struct Hooks {
-    /// The calling thread is about to end, and C++'s and std's thread-locals still live. The argument is not used.
+    /// Called when the calling thread ends, while C++'s and std's thread-locals are still usable. The argument is ignored.
     pub(crate) thread_exit: unsafe extern "C" fn(*mut c_void),
-    /// The process ends by `exit` or by returning from `main`; called on the thread that does it.
+    /// Called when the process ends, on the thread that calls `exit` or returns from `main`.
     pub(crate) process_exit: extern "C" fn(),
-    /// `fork` is about to run, on this thread.
+    /// Called before `fork`, on the forking thread.
     pub(crate) before_fork: unsafe extern "C" fn(),
-    /// `fork` has run or failed, in the parent, on the thread that called it.
+    /// Called after `fork` in the parent, also if it failed, on the forking thread.
     pub(crate) after_fork_in_parent: unsafe extern "C" fn(),
-    /// `fork` has run, in the child.
+    /// Called after `fork` in the child.
     pub(crate) after_fork_in_child: unsafe extern "C" fn(),
 }
 
@@ -63,7 +64,7 @@ mod posix;
 #[cfg(os_thread_local_backend = "fls")]
 mod windows;
 
-/// Nothing is told where there are no threads, or where the program itself says when a task ends.
+/// Systems without threads have no hooks. With a custom backend the program calls `task_exit`.
 #[cfg(not(any(
     os_thread_local_backend = "pthread",
     os_thread_local_backend = "fls",
