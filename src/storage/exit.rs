@@ -166,7 +166,8 @@ pub(super) unsafe extern "system" fn on_key_destructor(value: *mut c_void) {
     let pointer = match record::record_at(entries) {
         Some(record) => record,
         None => {
-            if !System::has_exit_list() {
+            // Not on Windows, where the sentinel may be another fiber's: the slot is the calling fiber's.
+            if System::DESTRUCTOR_REPEATS && !System::has_exit_list() {
                 // SAFETY: the value is a sentinel or null.
                 unsafe { root.store(record::next_ended(entries)) };
             }
