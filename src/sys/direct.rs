@@ -1,19 +1,17 @@
 //! The direct read (feature `direct-read`): the value of a POSIX key without a call.
 //!
-//! A C library keeps the values of a thread's first few keys at a fixed distance from its thread pointer. The standard
-//! says nothing about it, so nothing is taken for granted here:
+//! A C library keeps the values of a thread's first few keys at a fixed distance from its thread pointer. No standard guarantees it,
+//! so the crate assumes nothing:
 //!
-//! - The key is made by `pthread_key_create` and written by `pthread_setspecific`, like anybody's. Only the read is our own, so no
-//!   other library's key can be in its way.
-//! - Whether the value has an address, and which, is found out in the process that runs: several values are written, and the one
-//!   word that was each of them in turn is the key's. None, or two: then the call stays.
-//! - glibc deletes a key without a look at the threads: a thread keeps the value of a deleted key, and the next key may get its
-//!   number. `pthread_getspecific` tells them apart by a count beside the value, which says how often the number was taken and
-//!   given back. A read without a look at the count is right if the number was never anyone else's: if the count says 1.
-//!   Otherwise the call stays, or another key is tried.
+//! - The key is created by `pthread_key_create` and written by `pthread_setspecific`, like any other key. Only the read is different,
+//!   so it does not conflict with the keys of other libraries.
+//! - A runtime probe finds the value's distance: it sets several values and looks for the words that hold each of them in turn. If
+//!   there is not exactly one such word, the direct read is refused.
+//! - glibc deletes a key without clearing its values, and a new key may get its number. `pthread_getspecific` tells their values apart
+//!   by a count beside the value, which changes when the number is allocated and freed. A read that ignores the count is correct if
+//!   the number had no earlier key, that is, if the count is 1. Otherwise another key is tried, or the direct read is refused.
 //!
-//! What is found holds for every thread: the distance is a constant that the C library was compiled with, for all threads
-//! and for a forked child.
+//! The distance holds for every thread and for a forked child: it is a constant in the C library.
 
 use super::{Key, Keys, System};
 use core::ffi::c_void;
@@ -24,12 +22,11 @@ use core::ptr;
 /// Whether the value of a key may be found at some distance from the thread pointer.
 pub(crate) const POSSIBLE: bool = !matches!(LAYOUT, TlsLayout::Unknown);
 
-/// How a C library may keep the values of keys.
+/// How a C library keeps the values of keys.
 #[allow(dead_code)] // a target has one
 enum TlsLayout {
-    /// In the thread's control block (`struct pthread`), in the array `specific_1stblock` of `{ count, value }`, which
-    /// has room for the first 32 keys. The window is what is searched for it: the array has not been elsewhere in any glibc
-    /// from 2.17 to 2.41, and each of them has memory of its control block there.
+    /// In the thread's control block (`struct pthread`), in the array `specific_1stblock` of `{ count, value }` for the first 32 keys.
+    /// The probe searches the window: in glibc 2.17 to 2.41 the array is inside it, and all of it is memory of the control block.
     Glibc {
         window: Range<isize>,
     },
@@ -38,30 +35,30 @@ enum TlsLayout {
     Unknown,
 }
 
-/// Why the call stays.
+/// Why a direct read is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
-    /// Nothing is known of this system.
+    /// The layout of this system is not known.
     UnknownSystem,
-    /// The values could not be written.
+    /// A probe value could not be set.
     NoMemory,
-    /// No word followed the values, or more than one did.
+    /// Not exactly one word held the probe values.
     NotFound,
-    /// The key's number was another key's before, whose values may still stand in some thread. Another key may do.
+    /// The key's number belonged to an earlier key, whose values some threads may still have. Another key may be usable.
     UsedBefore,
 }
 
-/// Where the value of a key is, from the thread pointer. The key is live, and its value in this thread is null, before
-/// and after.
+/// The distance of a key's value from the thread pointer. The key must be live, and its value in this thread null; it is null
+/// afterwards.
 pub(crate) fn find(key: Key) -> Result<isize, Refusal> {
     struct Here(Key);
     impl Block for Here {
         fn word(&self, offset: isize) -> *mut c_void {
-            // SAFETY: `find_in` asks for words of the layout only.
+            // SAFETY: `find_in` reads only inside the window of the layout, which is the thread's own memory.
             unsafe { read(offset) }
         }
         fn set(&self, value: *mut c_void) -> bool {
-            // SAFETY: the key is live. Its destructor sees none of the values: this thread does not end meanwhile.
+            // SAFETY: the key is live. Its destructor is not called with a probe value: the value is null again before the thread ends.
             unsafe { System::set(self.0, value) }
         }
     }
@@ -74,11 +71,11 @@ pub(crate) fn find(key: Key) -> Result<isize, Refusal> {
 /// `find` returned the offset for a key that has not been deleted.
 #[inline(always)]
 pub(crate) unsafe fn read(offset: isize) -> *mut c_void {
-    // SAFETY: the offset leads to a word of the thread's own control block, or of its array of values.
+    // SAFETY: `find` returned the offset (this function's contract): it leads to the key's value in the thread's own memory.
     unsafe { load(offset) }
 }
 
-/// A thread's control block and the value of a key in it; the tests have others.
+/// A thread's control block and the value of a key in it. The tests implement it, too.
 trait Block {
     fn word(&self, offset: isize) -> *mut c_void;
     fn set(&self, value: *mut c_void) -> bool;
@@ -92,7 +89,7 @@ fn find_in(block: &impl Block, layout: &TlsLayout, key: usize) -> Result<isize, 
     match layout {
         TlsLayout::Glibc { window } => {
             let offset = one_that_follows(block, window.clone())?;
-            // The count is written with the value.
+            // `pthread_setspecific` writes the count with the value.
             if !block.set(probe_value(VALUES[0])) {
                 return Err(Refusal::NoMemory);
             }
@@ -115,7 +112,7 @@ fn find_in(block: &impl Block, layout: &TlsLayout, key: usize) -> Result<isize, 
     }
 }
 
-/// Values that nothing else in a control block takes on one after the other. They are never dereferenced.
+/// The probe values: no other word of a control block takes on these values one after another. They are never dereferenced.
 const VALUES: [usize; 5] = [usize::MAX / 3, usize::MAX / 5, usize::MAX / 17, 1, usize::MAX / 257];
 
 fn probe_value(value: usize) -> *mut c_void {
@@ -130,7 +127,7 @@ fn clear(block: &impl Block) -> Result<(), Refusal> {
     }
 }
 
-/// The offset of the one word in the window that is each value in turn, null between them and at the end.
+/// The offset of the one word in the window that holds each probe value in turn, and null after each.
 fn one_that_follows(block: &impl Block, window: Range<isize>) -> Result<isize, Refusal> {
     let words = ((window.end - window.start) / WORD) as usize;
     debug_assert!(words <= LONGEST);
@@ -140,7 +137,7 @@ fn one_that_follows(block: &impl Block, window: Range<isize>) -> Result<isize, R
     for value in VALUES {
         for value in [probe_value(value), ptr::null_mut()] {
             if !block.set(value) {
-                // Nothing to be done if this fails too: what stands there is a value that was set.
+                // Setting a value failed, so there is no way to handle a failure here.
                 let _ = clear(block);
                 return Err(Refusal::NoMemory);
             }
@@ -156,7 +153,7 @@ fn one_that_follows(block: &impl Block, window: Range<isize>) -> Result<isize, R
     }
 }
 
-// What a system has no entry for below is unknown; an item goes before an import by `*`.
+// The default for systems without a `system!` below: an item takes precedence over a glob import.
 #[allow(unused_imports)]
 use self::unknown::*;
 
@@ -169,21 +166,21 @@ mod unknown {
     }
 }
 
-/// A system: its layout, and the instructions that load a word at an offset from the thread pointer.
+/// Defines a system: its layout, and the instructions that load a word at an offset from the thread pointer.
 ///
-/// The assembly is `pure` and `readonly`: two loads with nothing between them may become one, but a load is not moved over a call, which
-/// may have set the value or, in a program that switches stacks, returned on another thread.
+/// The assembly is `pure` and `readonly`: the compiler may merge two loads with nothing between them, but does not move a load across a
+/// call, which may set the value or, in a program that switches stacks, return on another thread.
 #[allow(unused_macros)] // on systems that are unknown
 macro_rules! system {
     ($layout:expr, |$value:ident, $offset:ident| $($assembly:tt)*) => {
         const LAYOUT: TlsLayout = $layout;
 
         /// # Safety
-        /// The offset leads to a word that the thread owns.
+        /// The offset leads to a word in the thread's own memory.
         #[inline(always)]
         unsafe fn load($offset: isize) -> *mut c_void {
             let $value;
-            // SAFETY: a load from the thread's own memory.
+            // SAFETY: the offset leads to a word in the thread's own memory (this function's contract).
             unsafe {
                 core::arch::asm!($($assembly)*, options(pure, readonly, nostack, preserves_flags));
             }
@@ -192,7 +189,7 @@ macro_rules! system {
     };
 }
 
-// The control block is above the thread pointer; in all of them it is larger than 2,000 bytes.
+// The control block starts at the thread pointer. In glibc 2.17 to 2.41 it is larger than 2,000 bytes.
 #[cfg(all(
     feature = "direct-read",
     os_thread_local_backend = "pthread",
@@ -205,7 +202,7 @@ macro_rules! system {
 system!(TlsLayout::Glibc { window: 0..1536 }, |value, offset|
     "mov {value}, fs:[{offset}]", value = lateout(reg) value, offset = in(reg) offset);
 
-// As on x86_64, with words half as long.
+// As on x86_64, with words of half the size.
 #[cfg(all(
     feature = "direct-read",
     os_thread_local_backend = "pthread",
@@ -217,7 +214,7 @@ system!(TlsLayout::Glibc { window: 0..1536 }, |value, offset|
 system!(TlsLayout::Glibc { window: 0..768 }, |value, offset|
     "mov {value}, gs:[{offset}]", value = lateout(reg) value, offset = in(reg) offset);
 
-// The control block ends at the thread pointer; in all of them it is at least 1,776 bytes long.
+// The control block ends at the thread pointer. In glibc 2.17 to 2.41 it is at least 1,776 bytes long.
 #[cfg(all(
     feature = "direct-read",
     os_thread_local_backend = "pthread",
@@ -232,7 +229,7 @@ system!(TlsLayout::Glibc { window: -1760..-768 }, |value, offset|
     "ldr {value}, [{thread}, {offset}]",
     thread = out(reg) _, value = lateout(reg) value, offset = in(reg) offset);
 
-// The control block ends 32 bytes below the thread pointer; in all of them it is at least 1,776 bytes long.
+// The control block ends 32 bytes below the thread pointer. In glibc 2.17 to 2.41 it is at least 1,776 bytes long.
 #[cfg(all(
     feature = "direct-read",
     os_thread_local_backend = "pthread",
@@ -256,7 +253,7 @@ system!(TlsLayout::Glibc { window: -1760..-768 }, |value, offset|
 system!(TlsLayout::Apple, |value, offset|
     "mov {value}, gs:[{offset}]", value = lateout(reg) value, offset = in(reg) offset);
 
-// Older systems keep the processor's number in the low bits.
+// Older systems keep the CPU number in the low bits.
 #[cfg(all(
     feature = "direct-read",
     os_thread_local_backend = "pthread",
@@ -280,15 +277,15 @@ mod tests {
     const WORDS: usize = 64;
     const WINDOW: TlsLayout = TlsLayout::Glibc { window: -16 * WORD..(WORDS as isize - 16) * WORD };
 
-    /// A control block: which of its words take on what is set, and what else is wrong with it.
+    /// A fake control block.
     struct Fake {
         words: Vec<Cell<*mut c_void>>,
-        /// By index.
+        /// The indices of the words that take on a value when it is set.
         follow: Vec<usize>,
-        /// Never becomes null again.
+        /// Whether those words keep their value when null is set.
         stuck: bool,
         count: usize,
-        /// So many values can be set.
+        /// How many values can be set.
         memory: Cell<u32>,
     }
 
@@ -374,7 +371,7 @@ mod tests {
         assert_eq!(find_in(&fake, &TlsLayout::Apple, usize::MAX), Err(Refusal::NotFound));
     }
 
-    /// The real thing, with a key that this test makes: whatever was found, it reads what the call reads.
+    /// With a real key: if an offset is found, a direct read returns what the call returns.
     #[test]
     fn a_found_offset_reads_what_the_call_reads() {
         let key = System::create(None).unwrap();
@@ -393,13 +390,13 @@ mod tests {
             same();
             std::thread::scope(|scope| {
                 scope.spawn(|| {
-                    // SAFETY: as above.
+                    // SAFETY: the key is live until the end of the test.
                     assert!(unsafe { read(offset) }.is_null());
                     same();
                 });
             });
         }
-        // SAFETY: nobody uses it any more.
+        // SAFETY: the key is live and is not used afterwards.
         unsafe { System::delete(key) };
     }
 }

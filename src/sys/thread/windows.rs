@@ -1,4 +1,5 @@
-//! Windows: callbacks of the fiber-local storage tell of ends, so that little is left to do here. It has no fork.
+//! Windows: the callbacks of fiber-local storage run at the end of threads and of the process, so this module needs no hooks for them.
+//! There is no fork.
 
 use super::{Hooks, Threads};
 use crate::sys::key::fls::keeping_last_error;
@@ -30,17 +31,17 @@ impl Threads for System {
         keeping_last_error(|| unsafe { SwitchToThread() });
     }
 
-    /// `ExitProcess` stops all other threads where they are, and then calls the callbacks of the one that is left.
+    /// `ExitProcess` kills all other threads wherever they are, and then runs the callbacks of the calling thread.
     fn other_threads_were_killed() -> bool {
         let function = SHUTDOWN_IN_PROGRESS.load(Ordering::Relaxed);
         if function.is_null() {
             return false;
         }
-        // SAFETY: not null, so it is ntdll's function of that name, `BOOLEAN NTAPI RtlDllShutdownInProgress(void)`.
+        // SAFETY: the pointer is not null, so it is ntdll's `BOOLEAN NTAPI RtlDllShutdownInProgress(void)`.
         unsafe { mem::transmute::<*mut c_void, unsafe extern "system" fn() -> u8>(function)() != 0 }
     }
 
-    /// The DLL that this code is in must not be unloaded: the callback would be gone.
+    /// Pins the DLL that contains this code: the system keeps a pointer to the callback.
     fn install_hooks(hooks: &'static Hooks) -> bool {
         let mut module = ptr::null_mut();
         let ntdll: [u16; 6] = [b'n', b't', b'd', b'l', b'l', 0].map(u16::from);

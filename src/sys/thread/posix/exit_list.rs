@@ -3,7 +3,7 @@
 
 use crate::sys::Hooks;
 
-/// Apple's, which every version has.
+/// Apple's function, which every version of the system has.
 #[cfg(all(target_vendor = "apple", not(miri)))]
 mod imp {
     use super::Hooks;
@@ -35,14 +35,14 @@ mod imp {
     type Register =
         unsafe extern "C" fn(unsafe extern "C" fn(*mut c_void), *mut c_void, *mut c_void) -> i32;
 
-    /// `__cxa_thread_atexit_impl`; `absent()` where there is none; null until a thread has looked.
+    /// The address of `__cxa_thread_atexit_impl`, `absent()` if there is none, null before the first search.
     static FUNCTION: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
 
     fn absent() -> *mut c_void {
         ptr::null_mut::<u8>().wrapping_add(1).cast()
     }
 
-    /// Any thread may be the first to look, and all find the same.
+    /// The address of `__cxa_thread_atexit_impl`. Several threads may search at once, and all find the same.
     fn function() -> Option<*mut c_void> {
         let mut function = FUNCTION.load(Ordering::Relaxed);
         if function.is_null() {
@@ -68,17 +68,17 @@ mod imp {
             Some(function) => function,
             None => return,
         };
-        // SAFETY: it is the function of that name, whose type this is in every system that has it.
+        // SAFETY: the address is that of `__cxa_thread_atexit_impl`, which has this type on every system that has it.
         let register = unsafe { mem::transmute::<*mut c_void, Register>(function) };
-        // Any address inside our library says which one it is.
+        // Any address inside the library that contains this code identifies it.
         let here = &FUNCTION as *const AtomicPtr<c_void> as *mut c_void;
         // SAFETY: `thread_exit` may be called at any time on any thread, with any argument. A failure changes nothing.
         unsafe { register(hooks.thread_exit, ptr::null_mut(), here) };
     }
 }
 
-/// Whether there is a list. Miri has none, and `--cfg os_thread_local_no_exit_list` leaves it alone: the key's destructor then does
-/// all the work.
+/// Whether there is a thread-exit list. Miri has none, and `--cfg os_thread_local_no_exit_list` turns it off: then the key's destructor
+/// destroys all values.
 pub(super) fn exists() -> bool {
     let forced_off = cfg!(os_thread_local_no_exit_list) || cfg!(miri);
     !forced_off && imp::exists()

@@ -5,7 +5,7 @@ use core::ptr;
 
 pub(super) const HAS_LOADER: bool = true;
 
-/// `Dl_info`: four words in all of these. (Cygwin has the name itself in it.)
+/// `Dl_info`: four words on all systems that import it. (Cygwin's has the name itself.)
 #[repr(C)]
 pub(super) struct DlInfo {
     pub(super) file_name: *const u8,
@@ -20,7 +20,7 @@ extern "C" {
     pub(super) fn dlopen(file_name: *const u8, mode: i32) -> *mut c_void;
 }
 
-/// The handle that searches every loaded library; a small integer dressed as a pointer.
+/// The handle that searches all loaded libraries: a small integer as a pointer.
 pub(super) const RTLD_DEFAULT: *mut c_void = {
     if cfg!(any(
         target_vendor = "apple",
@@ -38,10 +38,10 @@ pub(super) const RTLD_DEFAULT: *mut c_void = {
     }
 };
 
-/// RTLD_LAZY: 1 in all of them.
+/// RTLD_LAZY: 1 on all these systems.
 pub(super) const RTLD_LAZY: i32 = 1;
 
-/// RTLD_NOLOAD: open only what is loaded already.
+/// RTLD_NOLOAD: open a library only if it is already loaded.
 pub(super) const RTLD_NOLOAD: i32 = if cfg!(target_vendor = "apple") {
     0x10
 } else if cfg!(any(target_os = "dragonfly", target_os = "freebsd", target_os = "netbsd")) {
@@ -65,12 +65,12 @@ pub(super) const RTLD_NOLOAD: i32 = if cfg!(target_vendor = "apple") {
 static NAME: &[u8] = b"__cxa_thread_atexit_impl\0";
 
 pub(super) fn find_thread_exit_list() -> *mut c_void {
-    // SAFETY: the name ends with a zero; the handle is the one for "everywhere".
+    // SAFETY: the name ends with a zero; the handle is valid.
     unsafe { dlsym(RTLD_DEFAULT, NAME.as_ptr()) }
 }
 
-/// Takes a handle of the library that holds this code, and keeps it. In an executable there is nothing to take
-/// (the name is not a library's), and nothing that could be unloaded.
+/// Opens a handle of the library that contains this code, and never closes it. In an executable this does nothing (its name is not that
+/// of a loaded library), and nothing can be unloaded.
 pub(super) fn pin_library() {
     let mut info = DlInfo {
         file_name: ptr::null(),
@@ -79,7 +79,7 @@ pub(super) fn pin_library() {
         symbol_address: ptr::null_mut(),
     };
     let here = NAME.as_ptr().cast::<c_void>();
-    // SAFETY: `info` is valid for a write; the name it gets is the loader's own, and lives as long as the library.
+    // SAFETY: `info` is valid for a write; the loader owns the name in it, which lives as long as the library.
     unsafe {
         if dladdr(here, &mut info) != 0 && !info.file_name.is_null() {
             dlopen(info.file_name, RTLD_LAZY | RTLD_NOLOAD);

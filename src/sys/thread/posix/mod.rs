@@ -1,13 +1,13 @@
-//! What a POSIX system tells beside a key's destructor: the thread-exit list, process exit, fork; and how it is kept from unloading
-//! the code that it will call. And `sched_yield(3p)`.
+//! The hooks of POSIX systems other than a key's destructor (thread-exit list, process exit, fork), library pinning, and
+//! `sched_yield(3p)`.
 //!
-//! - The thread-exit list runs in order with the destructors of C++'s and std's thread-locals, before any key's. `exit` runs the list of
-//!   the thread that calls it.
-//! - Where there is no such list, `atexit(3p)` covers process exit.
-//! - A library that is unloaded (`dlclose(3p)`) would leave the key's destructor pointing into nothing. So the first use
-//!   takes a handle of the library that this code is in, which is never closed.
+//! - The thread-exit list runs in order with the destructors of C++'s and std's thread-locals, before those of keys. `exit` runs the list
+//!   of the thread that calls it.
+//! - Without such a list, `atexit(3p)` covers process exit.
+//! - After `dlclose(3p)` of the library that contains this code, the system would call a key destructor that is not mapped any more. So
+//!   the first use opens a handle of the library, which is never closed.
 //!
-//! A libc may lack some of this, and a missing function must not be a link error. What a program's libc lacks, the program says:
+//! A libc may lack some of these functions, and that must not be a link error. The program says what its libc lacks:
 //! `--cfg os_thread_local_no_loader` (no `dlsym`, `dladdr`, `dlopen`) and `--cfg os_thread_local_keys_only` (nor `atexit`,
 //! `pthread_atfork`, `getpid`).
 
@@ -24,7 +24,7 @@ extern "C" {
     fn sched_yield() -> i32;
 }
 
-// What a system lacks is a function that does nothing; an import by name goes before one by `*`.
+// The defaults for what a system lacks: an import by name takes precedence over a glob import.
 use self::missing::*;
 
 #[cfg(all(
@@ -40,7 +40,7 @@ use self::missing::*;
         target_os = "solaris",
         target_vendor = "apple",
     ),
-    // A static executable has no loader to ask, and nothing to unload. Other programs without one say so.
+    // A static executable has no loader and nothing to unload. Other programs without a loader set a cfg.
     not(target_feature = "crt-static"),
     not(os_thread_local_no_loader),
     not(os_thread_local_keys_only),

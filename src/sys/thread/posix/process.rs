@@ -15,7 +15,7 @@ extern "C" {
     ) -> i32;
 }
 
-/// QNX has it inline in <stdlib.h>: there is no symbol of that name.
+/// QNX defines `atexit` inline in `<stdlib.h>`: there is no symbol of that name.
 #[cfg(target_os = "nto")]
 unsafe fn atexit(run: extern "C" fn()) -> i32 {
     use core::ffi::c_void;
@@ -23,23 +23,22 @@ unsafe fn atexit(run: extern "C" fn()) -> i32 {
         static __dso_handle: *mut c_void;
         fn __cxa_atexit(run: extern "C" fn(), argument: *mut c_void, library: *mut c_void) -> i32;
     }
-    // SAFETY: what the header does. `run` ignores the argument it gets.
+    // SAFETY: the header makes the same call. `run` ignores its argument.
     unsafe { __cxa_atexit(run, core::ptr::null_mut(), __dso_handle) }
 }
 
 pub(super) fn at_exit(run: extern "C" fn()) {
-    // SAFETY: `process_exit` may be called at any time on any thread. A failure only means that the values of the
-    // thread that exits are not destroyed.
+    // SAFETY: `process_exit` may be called at any time on any thread. If the call fails, the exiting thread's values are leaked.
     unsafe { atexit(run) };
 }
 
-/// `false` if the system has no memory for the handlers.
+/// Installs fork handlers. `false` if the system has no memory for them.
 pub(super) fn at_fork(before: Handler, in_parent: Handler, in_child: Handler) -> bool {
-    // SAFETY: the handlers may be called at any time, in the order of a fork.
+    // SAFETY: the handlers may be called in any fork.
     unsafe { pthread_atfork(Some(before), Some(in_parent), Some(in_child)) == 0 }
 }
 
-/// `pid_t` is an int in all of these, and positive.
+/// The process id: `pid_t` is an `int` on all these systems, and positive.
 pub(super) fn process_id() -> usize {
     // SAFETY: no preconditions.
     unsafe { getpid() as usize }
