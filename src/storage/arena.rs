@@ -120,7 +120,7 @@ impl Chunks {
     }
 
     /// # Safety
-    /// As for `Arena::reset`.
+    /// No block of the arena is used any more.
     unsafe fn reset(&self) {
         self.start.set(self.inline.0.get().cast());
         self.left.set(INLINE);
@@ -181,7 +181,7 @@ impl Chunks {
     }
 
     /// # Safety
-    /// As for `Arena::free`.
+    /// `allocate` returned the block for this class, and it is not used any more.
     #[inline]
     unsafe fn free(&self, block: NonNull<u8>, class: usize) {
         if let Some(list) = self.free.get(class) {

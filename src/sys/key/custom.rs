@@ -306,7 +306,7 @@ const UNOWNED: u8 = 0;
 const OF_KEY: u8 = 1;
 const OF_ROOT: u8 = 2;
 
-/// The key's destructor, null if it has none. Stored before any task has the key.
+/// The key's destructor, or null. Stored before a task gets the key.
 static DESTRUCTOR: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
 
 fn hand_out(destructor: Option<Destructor>) -> OnlyKey {

@@ -1,7 +1,7 @@
 //! Fiber-local storage: `FlsAlloc`, `FlsGetValue`, `FlsSetValue`, `FlsFree` of kernel32 (Windows Vista and later).
 //!
-//! Values are per fiber; a thread that has no fibers is one. The bindings are written by hand because the crate does
-//! without windows-sys; they are compared with it by `ci/check-types`.
+//! Values are per fiber; a thread without fibers counts as one. The bindings are written by hand, because the crate does not depend on
+//! windows-sys; `ci/check-types` compares them with it.
 
 use super::{Destructor, Keys};
 use crate::sys::System;
@@ -20,8 +20,8 @@ extern "system" {
     fn SetLastError(code: u32);
 }
 
-/// Runs `f` and leaves the last error as it was: a caller of `with` may stand between a failed call and its
-/// `GetLastError`, and even successful calls clear it.
+/// Runs `f` and preserves the last error: a program may call `with` between a failed call and `GetLastError`, and even successful calls
+/// clear the last error.
 #[inline(always)]
 pub(crate) fn keeping_last_error<R>(f: impl FnOnce() -> R) -> R {
     // SAFETY: no preconditions.
@@ -37,7 +37,7 @@ pub(crate) fn keeping_last_error<R>(f: impl FnOnce() -> R) -> R {
 impl Keys for System {
     type Key = u32;
 
-    /// The callback comes once, whatever it sets.
+    /// The system calls the callback once, even if it sets a value.
     #[cfg(feature = "alloc")]
     const DESTRUCTOR_REPEATS: bool = false;
 
@@ -52,7 +52,7 @@ impl Keys for System {
     }
 
     fn create(destructor: Option<Destructor>) -> Option<u32> {
-        // SAFETY: no preconditions. The destructor's own contract is its provider's.
+        // SAFETY: no preconditions. The caller of `set` ensures that the destructor accepts the value (`Keys::set`).
         match keeping_last_error(|| unsafe { FlsAlloc(destructor) }) {
             OUT_OF_INDEXES => None,
             key => Some(key),

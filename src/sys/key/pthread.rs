@@ -1,14 +1,14 @@
 //! POSIX thread-specific data: `pthread_key_create(3p)`, `pthread_getspecific(3p)`, `pthread_setspecific(3p)`,
 //! `pthread_key_delete(3p)`.
 //!
-//! The bindings are written by hand because the crate is used where there is no libc crate. They are compared with the
-//! libc crate's for every target it knows by `ci/check-types`.
+//! The bindings are written by hand, because the crate is used where there is no libc crate. `ci/check-types` compares them with those
+//! of the libc crate for every target that it supports.
 
 use super::{Destructor, Keys};
 use crate::sys::System;
 use core::ffi::c_void;
 
-/// `pthread_key_t`, as each system's `<sys/types.h>` has it. 0 is a valid key on most of them.
+/// `pthread_key_t`, as in each system's `<sys/types.h>`. 0 is a valid key on most systems.
 #[cfg(any(
     target_os = "android",
     target_os = "dragonfly",
@@ -54,21 +54,21 @@ extern "C" {
     fn pthread_setspecific(key: Key, value: *const c_void) -> i32;
 }
 
-/// Whether a new key is null in every thread, also if its number was in use before.
+/// Whether a new key is null in every thread, even if its number was used before.
 ///
-/// Emscripten's `pthread_key_delete` left the values in place until its pull request 18111 (end of 2022). A key that it hands out
-/// again would then give the pointers of its former owner, so the crate takes no key from such a libc. A program that deletes no keys can
-/// run there nevertheless: `--cfg os_thread_local_trust_new_keys`.
+/// Emscripten's `pthread_key_delete` left the values in place until its pull request 18111 (end of 2022). A new key with the same number
+/// would then return another key's pointers, so the crate creates no key with such a libc. A program that deletes no keys can override
+/// this: `--cfg os_thread_local_trust_new_keys`.
 #[cfg(all(target_os = "emscripten", not(os_thread_local_trust_new_keys)))]
 fn new_keys_are_null() -> bool {
     use core::sync::atomic::{AtomicU8, Ordering};
 
-    /// 0: not known yet, 1: no, 2: yes.
+    /// 0: unknown, 1: no, 2: yes.
     static ANSWER: AtomicU8 = AtomicU8::new(0);
 
     let mut answer = ANSWER.load(Ordering::Relaxed);
     if answer == 0 {
-        // The libc hands out the number that it got back last. If another thread gets it first, this thread finds null.
+        // The libc reuses the number that was freed last. If another thread gets it first, this thread's value is null.
         let mut stale = false;
         let (mut first, mut second) = (0, 0);
         // SAFETY: the keys are live from their creation to their deletion, and have no destructor.
@@ -92,8 +92,8 @@ fn new_keys_are_null() -> bool {
 impl Keys for System {
     type Key = Key;
 
-    /// POSIX: a destructor that sets the value again is called again, PTHREAD_DESTRUCTOR_ITERATIONS times at the least. These systems
-    /// call each destructor once, and do not null the value before.
+    /// POSIX calls a destructor that sets a value again, for at least PTHREAD_DESTRUCTOR_ITERATIONS rounds. The systems below call each
+    /// destructor once, and do not set the value to null before.
     #[cfg(feature = "alloc")]
     const DESTRUCTOR_REPEATS: bool =
         !cfg!(any(target_os = "espidf", target_os = "haiku", target_os = "nuttx"));
@@ -114,10 +114,10 @@ impl Keys for System {
             return None;
         }
         let mut key = 0;
-        // SAFETY: `key` is valid for a write. The destructor's own contract is its provider's.
+        // SAFETY: `key` is valid for a write. The caller of `set` ensures that the destructor accepts the value (`Keys::set`).
         match unsafe { pthread_key_create(&mut key, destructor) } {
             0 => Some(key),
-            // EAGAIN (no key left) and ENOMEM: either way there is none.
+            // EAGAIN (no key left) or ENOMEM.
             _ => None,
         }
     }

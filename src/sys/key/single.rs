@@ -1,9 +1,9 @@
-//! Targets without threads (wasm32-unknown-unknown, wasm32-wasip1): a key is an index into a plain array.
+//! Targets without threads (wasm32-unknown-unknown, wasm32-wasip1): a key is an index into an array.
 //!
-//! The one thread never ends, so destructors of keys never run.
+//! The only thread never ends, so destructors of keys never run.
 //!
-//! Built for WebAssembly threads (`target_feature = "atomics"`) the same module can run in several workers on one memory, which
-//! would share their values: `build.rs` and `sys/key/mod.rs` choose `unsupported` there.
+//! A module that is built for WebAssembly threads (`target_feature = "atomics"`) can run in several workers on one memory, which would
+//! share one value. `build.rs` and `sys/key/mod.rs` select `unsupported` for it.
 
 use super::{Destructor, Keys};
 use crate::sys::System;
@@ -11,15 +11,15 @@ use core::ffi::c_void;
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering::Relaxed};
 
-/// As many keys as POSIX promises at the least (_POSIX_THREAD_KEYS_MAX).
+/// The number of keys that POSIX guarantees (_POSIX_THREAD_KEYS_MAX).
 const KEYS: usize = 128;
 
 #[allow(clippy::declare_interior_mutable_const)] // the initial value of the array, never used by itself
 const NULL: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
 static VALUES: [AtomicPtr<c_void>; KEYS] = [NULL; KEYS];
 
-/// 1 for each key that is taken.
-#[allow(clippy::declare_interior_mutable_const)] // as above
+/// 1 for each key that is in use.
+#[allow(clippy::declare_interior_mutable_const)] // the initial value of the array, never used by itself
 const ZERO: AtomicUsize = AtomicUsize::new(0);
 static TAKEN: [AtomicUsize; KEYS] = [ZERO; KEYS];
 

@@ -1,4 +1,4 @@
-//! Not a backend: the sentences for builds that have none, and stubs that keep other errors away from them.
+//! Compile errors for builds without a backend, and stubs that avoid further errors.
 
 use super::{Destructor, Keys};
 use crate::sys::System;
