@@ -164,10 +164,12 @@ impl Root {
     }
 }
 
-/// Whether this process finds values without a call to the operating system: it was built with the feature `direct-read`, the
-/// system is one where that may be possible, and the first use of the crate has proved that it is.
+/// Returns whether this process reads the root slot without a libc call.
 ///
-/// Before the first use nothing is proved, and this is `false`.
+/// It does if it was built with the feature `direct-read` and the run-time probe of the crate's first use has succeeded, which is possible
+/// with glibc and on Apple systems. Before the first use this is `false`.
+///
+/// # Examples
 ///
 /// ```
 /// use os_thread_local::ThreadLocal;
