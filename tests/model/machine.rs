@@ -192,8 +192,18 @@ fn current() -> usize {
 
 static EXITING: Mutex<usize> = Mutex::new(usize::MAX);
 
-/// Whether this thread can wait for others. std needs its own thread-locals for that, which this one goes with.
+std::thread_local! {
+    /// The thread has nothing left to do but to end.
+    static ENDING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this thread can wait for others. std needs its own thread-locals for that, which this one goes with. On Windows a thread ends
+/// under the loader's lock, which threads that start or end need, too.
 fn can_wait() -> bool {
+    if cfg!(windows) && ENDING.with(Cell::get) {
+        return false;
+    }
+
     struct Gone;
 
     impl Drop for Gone {
@@ -357,6 +367,7 @@ impl World {
             THREAD.with(|t| t.set(id));
             can_wait();
             ops.into_iter().for_each(|op| world.run(op));
+            ENDING.with(|ending| ending.set(true));
         };
         if let Err(panic) = thread::spawn(run).join() {
             resume_unwind(panic);
@@ -498,6 +509,7 @@ impl Worker {
                 ops.into_iter().for_each(|op| world.run(op));
                 tell.send(()).unwrap();
             }
+            ENDING.with(|ending| ending.set(true));
         });
         Worker { id, thread }
     }
