@@ -46,9 +46,9 @@ pub(crate) fn give_back(cache: &NumberCache, all: bool) {
 
 /// The records of ended threads, for new threads.
 ///
-/// A new thread mostly uses the objects that ended threads used, and finds a table of the right length. With pooled records, a thread
-/// that used 900 objects took 1.08 times as long as with os-thread-local 0.1.3 instead of 1.28 times: a request for a table of 1 KiB or
-/// more makes glibc's `malloc` merge its free small blocks.
+/// A new thread mostly uses the objects that ended threads used, and finds a table of the right length. When records were first pooled,
+/// before they had arenas, a thread that used 900 objects took 1.08 times as long as with os-thread-local 0.1.3 instead of 1.28
+/// times: a request for a table of 1 KiB or more makes glibc's `malloc` merge its free small blocks.
 pub(crate) struct Pool {
     /// The records with object-owned values, which the next threads inherit. Their number is not limited here.
     holding: Option<NonNull<Record>>,

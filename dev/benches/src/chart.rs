@@ -1,8 +1,8 @@
 //! Bar charts: a panel per scenario, a bar per peer, the peers in groups.
 
 use crate::peers::{self, GROUPS, OURS};
-use crate::report::human;
 use crate::rounds::Scenario;
+use crate::stats::human;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use std::path::Path;

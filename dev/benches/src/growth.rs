@@ -1,8 +1,8 @@
 //! What grows with the number of objects or of threads.
 
 use crate::peers::Value;
-use crate::report::human;
 use crate::scenarios::{grouped, Gate};
+use crate::stats::human;
 use os_thread_local::ThreadLocal;
 use std::fmt::Write;
 use std::hint::black_box;

@@ -4,23 +4,9 @@ use crate::floors::{self, Verdict};
 use crate::machine::Load;
 use crate::peers::{self, ANCESTOR, DIRECT, NOTHING, OURS, RAW, STD, THREAD_LOCAL};
 use crate::rounds::Scenario;
-use crate::stats::Quartiles;
+use crate::stats::{human, Quartiles};
 use std::fmt::Write;
 use std::path::Path;
-
-/// Nanoseconds with a unit a person would choose.
-pub fn human(nanoseconds: f64) -> String {
-    let (number, unit) = match nanoseconds.abs() {
-        n if n < 999.5 => (nanoseconds, "ns"),
-        n if n < 999_500.0 => (nanoseconds / 1e3, "µs"),
-        _ => (nanoseconds / 1e6, "ms"),
-    };
-    match number.abs() {
-        n if n < 9.995 => format!("{number:.2} {unit}"),
-        n if n < 99.95 => format!("{number:.1} {unit}"),
-        _ => format!("{number:.0} {unit}"),
-    }
-}
 
 /// A ratio and its quartiles.
 fn ratio_text(ratio: Quartiles) -> [String; 2] {

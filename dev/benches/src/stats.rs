@@ -44,3 +44,17 @@ pub fn middle_mean(mut samples: Vec<f64>) -> f64 {
     let middle = &samples[quarter..samples.len() - quarter];
     middle.iter().sum::<f64>() / middle.len() as f64
 }
+
+/// Nanoseconds with a unit a person would choose.
+pub fn human(nanoseconds: f64) -> String {
+    let (number, unit) = match nanoseconds.abs() {
+        n if n < 999.5 => (nanoseconds, "ns"),
+        n if n < 999_500.0 => (nanoseconds / 1e3, "µs"),
+        _ => (nanoseconds / 1e6, "ms"),
+    };
+    match number.abs() {
+        n if n < 9.995 => format!("{number:.2} {unit}"),
+        n if n < 99.95 => format!("{number:.1} {unit}"),
+        _ => format!("{number:.0} {unit}"),
+    }
+}
