@@ -7,7 +7,7 @@ use super::packed::SlotWord;
 use super::record::{self, Entries, Entry, ExitList, Record, State, NO_NUMBER};
 use super::root::{self, Root};
 use super::shared;
-use super::value::{self, Block, ValueVTable, Values};
+use super::value::{self, Block, Owner, ValueVTable, Values};
 use crate::sys::{System, Threads};
 use crate::AccessError;
 use core::mem;
@@ -119,7 +119,7 @@ fn wrong_direct_read() -> ! {
 /// The slot number of an object and the thread's entry for it; assigns the number and grows the table if necessary. The entry moves
 /// when the table grows.
 #[inline]
-pub(crate) fn entry_or_assign<'a>(
+fn entry_or_assign<'a>(
     current: &'a Current,
     word: &SlotWord,
 ) -> Result<(u32, &'a Entry), AccessError> {
@@ -195,8 +195,7 @@ fn assign(current: Current, word: &SlotWord) -> Result<u32, AccessError> {
 
 /// A `Result<NonNull<Block>, AccessError>` in one register: the errors are small addresses that no block has.
 ///
-/// A `Result` is returned through memory, which gives every function with an inlined `with` a larger frame. When this and a trait
-/// object for the initializer were introduced, a direct read of a static in a call of its own took 1.59 ns instead of 1.85.
+/// A `Result` is returned through memory, which gives every function with an inlined `with` a larger frame.
 pub(crate) struct Made(*mut Block);
 
 /// The errors in the order of their discriminants.
@@ -210,7 +209,7 @@ const _: () = assert!(ERRORS[0] as u8 == 0 && ERRORS[1] as u8 == 1);
 const _: () = assert!(ERRORS[2] as u8 == 2 && ERRORS[3] as u8 == 3);
 
 impl Made {
-    fn new(result: Result<NonNull<Block>, AccessError>) -> Made {
+    pub(crate) fn new(result: Result<NonNull<Block>, AccessError>) -> Made {
         Made(match result {
             Ok(block) => block.as_ptr(),
             Err(error) => ptr::null_mut::<u8>().wrapping_add(error as usize).cast(),
@@ -227,73 +226,131 @@ impl Made {
     }
 }
 
-/// The cold path of an access, as far as it does not depend on the value's type. `write` writes a value into the block, or returns
-/// `false` if it has none; the error that is returned then has no meaning. `values` is the object's list, if it owns its values.
-///
-/// # Safety
-/// The word and the list belong to one object, all of whose values have this vtable. `found` is the content of the calling thread's root
-/// slot, or `None`.
-pub(crate) unsafe fn get_or_init(
-    word: &SlotWord,
-    vtable: &'static ValueVTable,
-    values: Option<&Values>,
-    found: Option<NonNull<Entries>>,
-    write: &mut dyn FnMut(NonNull<Block>) -> bool,
-) -> Made {
-    Made::new(try_get_or_init(word, vtable, values, found, write))
+/// What `begin` returns, in two registers: a value to make, or what the access returns without making one.
+pub(crate) struct Begun {
+    made: Made,
+    /// Set if there is a value to make.
+    current: Option<Current>,
 }
 
-#[inline]
-fn try_get_or_init(
+impl Begun {
+    fn ended(result: Result<NonNull<Block>, AccessError>) -> Begun {
+        Begun { made: Made::new(result), current: None }
+    }
+
+    #[inline(always)]
+    pub(crate) fn get(self) -> Result<Initializing, Made> {
+        match self.current {
+            // SAFETY: `start` has set `current`, and stored a block beside it.
+            Some(current) => unsafe {
+                Ok(Initializing { block: NonNull::new_unchecked(self.made.0), current })
+            },
+            None => Err(self.made),
+        }
+    }
+}
+
+/// The part of a first use before the initializer, as far as it does not depend on the value's type.
+///
+/// The usual case calls no function, and returns before any register is saved: see `docs/BENCHMARKS.md` for its figure.
+///
+/// # Safety
+/// The word is that of an object all of whose values have this vtable. `found` is the content of the calling thread's root slot, or
+/// `None`.
+pub(crate) unsafe fn begin(
     word: &SlotWord,
     vtable: &'static ValueVTable,
-    values: Option<&Values>,
     found: Option<NonNull<Entries>>,
-    write: &mut dyn FnMut(NonNull<Block>) -> bool,
-) -> Result<NonNull<Block>, AccessError> {
+) -> Begun {
+    if let Some(record) = found.and_then(record::record_at) {
+        // SAFETY: the fast path found the record in this thread's root slot (this function's contract).
+        let current = unsafe { Current::new(record) };
+        if let (Some(number), false) = (word.packed_number(), current.has_orphans_or_claimed()) {
+            match current.entry(number) {
+                Some(entry) if entry.is_vacant() => return start(current, number, entry, vtable),
+                _ => {}
+            }
+        }
+    }
+    // SAFETY: the conditions are those of this function.
+    unsafe { begin_slow(word, vtable, found) }
+}
+
+/// `begin` for all cases: makes the record, assigns the number, grows the table, destroys orphans.
+///
+/// # Safety
+/// The conditions of `begin` hold.
+#[cold]
+#[inline(never)]
+unsafe fn begin_slow(
+    word: &SlotWord,
+    vtable: &'static ValueVTable,
+    found: Option<NonNull<Entries>>,
+) -> Begun {
     let current = match found.and_then(record::record_at) {
-        // SAFETY: the fast path found the record in this thread's root slot (the contract of `get_or_init`).
+        // SAFETY: the fast path found the record in this thread's root slot (the contract of `begin`).
         Some(record) => unsafe { Current::new(record) },
-        None => current_or_new()?,
+        None => match current_or_new() {
+            Ok(current) => current,
+            Err(error) => return Begun::ended(Err(error)),
+        },
     };
     let vacant = |number| current.entry(number).map_or(true, Entry::is_vacant);
     if current.has_orphans() && word.number().map_or(true, vacant) {
         reclaim_orphans(current);
     }
-    let (number, entry) = entry_or_assign(&current, word)?;
+    let (number, entry) = match entry_or_assign(&current, word) {
+        Ok(found) => found,
+        Err(error) => return Begun::ended(Err(error)),
+    };
     // Not earlier: destructors and the global allocator have run in the meantime, and may have used the object.
     if !entry.is_vacant() {
-        return found_settled(&current, number, entry.state());
+        return Begun::ended(found_settled(&current, number, entry.state()));
     }
     if let Some(block) = current.find_claimed(number) {
         // The value belongs to a dropped object that had the same slot number.
         // SAFETY: blocks in the thread's list are alive (invariant 8).
         unsafe { block.as_ref().number.set(NO_NUMBER) };
     }
+    start(current, number, entry, vtable)
+}
+
+/// Makes a vacant entry INITIALIZING, and allocates the block.
+#[inline(never)] // both callers end with it
+fn start(current: Current, number: u32, entry: &Entry, vtable: &'static ValueVTable) -> Begun {
     // SAFETY: the number was handed out: the object has it.
-    unsafe { numbers::mask(number) }.add(current.token());
-    // Before the tag: if a fiber is deleted inside the initializer, its record must not be pooled with the tag.
+    unsafe { numbers::mask(number) }.add(current.token(), current.several());
+    match value::allocate_now(vtable, number, &current.arena) {
+        Some(block) => {
+            current.begin_entry(Owner::Thread); // values in the arena are their threads'
+            entry.set(State::Initializing);
+            Begun { made: Made(block.as_ptr()), current: Some(current) }
+        }
+        None => start_slow(current, number, vtable),
+    }
+}
+
+/// `start` from the allocation on, if the arena has no memory for the block at once. The global allocator may use the crate, and the
+/// table may grow.
+#[cold]
+#[inline(never)]
+fn start_slow(current: Current, number: u32, vtable: &'static ValueVTable) -> Begun {
     current.begin_entry(vtable.owner);
-    entry.set(State::Initializing);
-    // `entry` is not used from here on: the allocator and the initializer may use the crate, and the table may grow.
-    let block = match value::allocate(vtable, number, &current.arena) {
-        Some(block) => block,
+    current.set(number, State::Initializing);
+    match value::allocate(vtable, number, &current.arena) {
+        Some(block) => {
+            // SAFETY: the block is new.
+            if unsafe { !block.as_ref().in_arena } {
+                current.has_blocks_elsewhere.set(true);
+            }
+            Begun { made: Made(block.as_ptr()), current: Some(current) }
+        }
         None => {
             current.set(number, State::Vacant);
             current.end_initializing(vtable.owner);
-            return Err(AccessError::OutOfMemory);
+            Begun::ended(Err(AccessError::OutOfMemory))
         }
-    };
-    let guard = InitGuard { block, current: &current };
-    if !write(block) {
-        return Err(AccessError::OutOfMemory);
     }
-    mem::forget(guard);
-    // SAFETY: the block has its value, is in no list yet, and the next line stores it in its entry.
-    unsafe { publish(current, block, vtable, values) };
-    current.set(number, State::Value(block));
-    current.end_initializing(vtable.owner);
-    Ok(block)
 }
 
 /// The result of an access whose entry is not vacant.
@@ -312,51 +369,105 @@ fn found_settled(
 
 /// A block whose value is being made; its entry is INITIALIZING. It is dropped if the initializer panics or fails: then it makes the
 /// entry vacant and frees the block.
-struct InitGuard<'a> {
+pub(crate) struct Initializing {
     block: NonNull<Block>,
-    current: &'a Current,
+    current: Current,
 }
 
-impl Drop for InitGuard<'_> {
-    fn drop(&mut self) {
-        // SAFETY: the block is alive, in no entry and in no list, and has no value. It is from this record's arena, if from an arena.
+impl Initializing {
+    /// Writes the value, adds it to the list through which it will be destroyed, and stores it in the entry.
+    ///
+    /// # Safety
+    /// The vtable is the block's, and is for `T`. `values` is the object's list, if it owns its values.
+    #[inline(always)]
+    pub(crate) unsafe fn finish<T>(
+        self,
+        value: T,
+        vtable: &'static ValueVTable,
+        values: Option<&Values>,
+    ) -> NonNull<Block> {
+        let (current, block) = (self.current, self.block);
+        mem::forget(self);
+        // SAFETY: `start` has allocated the block for a `T` (this function's contract), which it does not have yet.
+        unsafe { value::value::<T>(block).write(value) };
+        // SAFETY: the block has its value, is in no list, and is what the vtable says (this function's contract).
         unsafe {
-            self.current.set(self.block.as_ref().number.get(), State::Vacant);
-            self.current.end_initializing(self.block.as_ref().vtable.owner);
-            value::free(self.block, Some(&self.current.arena));
+            match values {
+                Some(values) => store_object_owned(current, block, values),
+                None if vtable.needs_drop() => store_with_destructor(current, block),
+                None => store(current, block),
+            }
         }
+        block
     }
 }
 
-/// Adds a new value to the list through which it will be destroyed.
+impl Drop for Initializing {
+    #[inline(always)] // and `abandon` by value: otherwise `self` is written to the stack in every first use
+    fn drop(&mut self) {
+        // SAFETY: the entry is INITIALIZING, and the block has no value.
+        unsafe { abandon(self.current, self.block) }
+    }
+}
+
+/// # Safety
+/// The block has no value, and its entry is INITIALIZING.
+#[cold]
+#[inline(never)]
+unsafe fn abandon(current: Current, block: NonNull<Block>) {
+    // SAFETY: the block is alive, in no entry and in no list, and has no value (this function's contract). It is from this record's
+    // arena, if from an arena.
+    unsafe {
+        current.set(block.as_ref().number.get(), State::Vacant);
+        current.end_initializing(block.as_ref().vtable.owner);
+        value::free(block, Some(&current.arena));
+    }
+}
+
+/// Stores a new value in its entry.
 ///
 /// # Safety
-/// The block has its value and is in no list. The caller stores it in its entry next.
-unsafe fn publish(
-    current: Current,
-    block: NonNull<Block>,
-    vtable: &'static ValueVTable,
-    values: Option<&Values>,
-) {
-    if let Some(values) = values {
-        current.has_blocks_elsewhere.set(true);
-        current.object_owned.set(current.object_owned.get().wrapping_add(1));
-        // SAFETY: the block is object-owned, has its value, and is in no list (this function's contract).
-        unsafe { values.push(block) };
-        return;
-    }
+/// The block has its value and is in no list. It is thread-owned and has no destructor, or is in the thread's list.
+unsafe fn store(current: Current, block: NonNull<Block>) {
     // SAFETY: the block has a value, so it is alive (this function's contract).
-    if unsafe { !block.as_ref().in_arena } {
-        current.has_blocks_elsewhere.set(true);
+    let number = unsafe { block.as_ref().number.get() };
+    current.set(number, State::Value(block));
+}
+
+/// `store` for a thread-owned value with a destructor.
+///
+/// # Safety
+/// The block has its value, which is thread-owned and has a destructor, and is in no list.
+unsafe fn store_with_destructor(current: Current, block: NonNull<Block>) {
+    // SAFETY: the block has a destructor, and is in no list (this function's contract); it is unlinked before it is freed.
+    unsafe {
+        current.link_newest(block);
+        store(current, block);
     }
-    if vtable.needs_drop() {
-        if current.exit_list.get() == ExitList::NotRegistered {
-            current.exit_list.set(ExitList::Registered);
-            System::at_thread_exit(&HOOKS);
-        }
-        // SAFETY: the block has a destructor, and is in no list (this function's contract); it is unlinked before it is freed.
-        unsafe { current.link_newest(block) };
+    if current.exit_list.get() == ExitList::NotRegistered {
+        register_exit(current);
     }
+}
+
+#[cold]
+#[inline(never)]
+fn register_exit(current: Current) {
+    current.exit_list.set(ExitList::Registered);
+    System::at_thread_exit(&HOOKS);
+}
+
+/// `store` for an object-owned value.
+///
+/// # Safety
+/// The block has its value, which is object-owned, and is in no list; `values` is the list of the object.
+unsafe fn store_object_owned(current: Current, block: NonNull<Block>, values: &Values) {
+    current.object_owned.set(current.object_owned.get().wrapping_add(1));
+    // SAFETY: the block is object-owned, has its value, and is in no list (this function's contract).
+    unsafe {
+        values.push(block);
+        store(current, block);
+    }
+    current.end_initializing(Owner::Object);
 }
 
 #[cfg(all(test, feature = "std"))]

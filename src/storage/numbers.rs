@@ -27,13 +27,15 @@ const fn bucket_len(bucket: usize) -> usize {
     }
 }
 
+#[inline]
 fn locate(number: u32) -> (usize, usize) {
     let number = number as usize;
     if number < FIRST {
         (0, number)
     } else {
-        let bucket = (usize::BITS - (number / FIRST).leading_zeros()) as usize;
-        (bucket, number - bucket_len(bucket))
+        // A later bucket begins at its length, which is a power of two.
+        let log = usize::BITS - 1 - number.leading_zeros();
+        ((log - (FIRST.trailing_zeros() - 1)) as usize, number - (1 << log))
     }
 }
 
@@ -57,6 +59,11 @@ pub(crate) fn token(record: usize, stripe: usize) -> usize {
 /// The stripe of the record with this token.
 pub(crate) fn stripe_of(token: usize) -> usize {
     (token & (TOKEN_ALIGN - 1)) >> 1
+}
+
+/// The mask with the stripe of this record's token, in the form for several records.
+pub(crate) fn several(token: usize) -> usize {
+    SEVERAL | bit(stripe_of(token))
 }
 
 /// The records that may have an entry for a slot number that is not vacant (invariant 1). Three forms:
@@ -119,28 +126,19 @@ fn bit(stripe: usize) -> usize {
 
 impl Mask {
     /// Adds a record. Called by the owning thread before it writes the entry. A read-modify-write only if the mask lacks the record.
+    ///
+    /// `several` is `several(token)`, which the record keeps: computing it takes 5 instructions.
     #[inline]
-    pub(crate) fn add(&self, token: usize) {
+    pub(crate) fn add(&self, token: usize, several: usize) {
         if STRIPES == 1 {
             return;
         }
-        let own = SEVERAL | bit(stripe_of(token));
-        let mask = self.0.load(Relaxed);
-        if mask != token && mask & own != own {
-            self.add_first(token, own, mask);
-        }
-    }
-
-    /// `own` is the bit of the record's stripe with the bit for the form; `mask` is the value that the caller has loaded.
-    #[cold]
-    fn add_first(&self, token: usize, own: usize, mut mask: usize) {
-        loop {
-            let new = if mask == 0 {
-                token
-            } else if mask & SEVERAL == 0 {
-                own | bit(stripe_of(mask))
-            } else {
-                mask | own
+        let mut mask = self.0.load(Relaxed);
+        while mask != token && mask & several != several {
+            let new = match mask {
+                0 => token,
+                _ if mask & SEVERAL == 0 => several | bit(stripe_of(mask)),
+                _ => several | mask,
             };
             count::shared_write();
             match self.0.compare_exchange_weak(mask, new, Relaxed, Relaxed) {
@@ -408,7 +406,7 @@ pub(crate) struct NumberCache {
 }
 
 impl NumberCache {
-    const MOST: usize = if SMALL { 2 } else { 12 };
+    const MOST: usize = if SMALL { 2 } else { 11 };
     /// How many numbers stay when a full cache, or an ended thread, gives numbers back.
     const FEW: usize = if SMALL { 1 } else { 4 };
 

@@ -58,6 +58,17 @@ impl SlotWord {
         }
     }
 
+    /// The slot number, if one is assigned and the word is packed.
+    #[inline(always)]
+    pub(crate) fn packed_number(&self) -> Option<u32> {
+        let lower = self.load() & LOWER;
+        if lower < INDIRECT {
+            Some(lower as u32)
+        } else {
+            None
+        }
+    }
+
     /// Assigns `number`. If another thread was first, returns the number that it assigned.
     pub(crate) fn assign(&self, number: u32, locator: Locator) -> Result<(), u32> {
         let word = pack(number as usize, locator);

@@ -114,6 +114,8 @@ pub(crate) struct Record {
     pub(crate) entries: Entries,
     /// The record's address and stripe: see `numbers::token`.
     token: usize,
+    /// `numbers::several` of the token.
+    several: usize,
     /// Orphans that droppers have pushed, under the stripe's lock.
     inbox: AtomicPtr<Block>,
     /// The next record of the stripe. Accessed under the stripe's lock.
@@ -148,8 +150,8 @@ pub(crate) struct Record {
     pub(crate) reclaiming: Cell<bool>,
     /// Set while the thread allocates a table or a bucket of slot numbers.
     pub(crate) growing: Cell<bool>,
-    pub(crate) numbers: NumberCache,
     pub(crate) arena: Arena,
+    pub(crate) numbers: NumberCache,
 }
 
 /// Whether the C library will call, or has called, the thread-exit hook for this record's thread.
@@ -240,6 +242,10 @@ impl Locked<'_> {
         // Two steps instead of a `swap`: the owning thread neither writes the entry nor replaces the table now (invariant 2).
         let entry = self.record().entry(number)?;
         let content = entry.content();
+        if content.is_null() {
+            // Not stored again: a store takes the cache line away from the owning thread.
+            return None;
+        }
         entry.set(State::Vacant);
         let block = block_in(content)?;
         // SAFETY: a block that was in an entry is alive (invariant 8), and only this thread has taken it out (invariant 3).
@@ -475,6 +481,7 @@ impl Record {
         Record {
             entries: Entries::EMPTY,
             token: 0,
+            several: 0,
             inbox: AtomicPtr::new(ptr::null_mut()),
             next_in_stripe: Cell::new(None),
             next_in_pool: Cell::new(None),
@@ -490,8 +497,8 @@ impl Record {
             object_owned_taken: AtomicU32::new(0),
             reclaiming: Cell::new(false),
             growing: Cell::new(false),
-            numbers: NumberCache::new(),
             arena: Arena::new(),
+            numbers: NumberCache::new(),
         }
     }
 
@@ -513,7 +520,11 @@ impl Record {
     /// The record is new, and has no other users.
     pub(crate) unsafe fn set_stripe(record: NonNull<Record>, stripe: usize) {
         // SAFETY: the record has no other users (this function's contract).
-        unsafe { (*record.as_ptr()).token = numbers::token(record.as_ptr() as usize, stripe) }
+        unsafe {
+            let token = numbers::token(record.as_ptr() as usize, stripe);
+            (*record.as_ptr()).token = token;
+            (*record.as_ptr()).several = numbers::several(token);
+        }
     }
 
     /// # Safety
@@ -530,6 +541,11 @@ impl Record {
     #[inline]
     pub(crate) fn token(&self) -> usize {
         self.token
+    }
+
+    #[inline]
+    pub(crate) fn several(&self) -> usize {
+        self.several
     }
 
     pub(crate) fn stripe(&self) -> usize {
@@ -657,6 +673,12 @@ impl Record {
     #[inline]
     pub(crate) fn has_orphans(&self) -> bool {
         !self.inbox.load(Relaxed).is_null() || self.orphans.get().is_some()
+    }
+
+    /// Whether a first use must look for orphans or claimed values.
+    #[inline(always)]
+    pub(crate) fn has_orphans_or_claimed(&self) -> bool {
+        self.has_orphans() || self.claimed.get() > 0
     }
 
     /// Removes an orphan that was taken out of the inbox. Called by the owning thread.

@@ -36,7 +36,8 @@ pub(crate) fn get() -> Option<Root> {
     if STATE.load(Acquire) != READY {
         return None;
     }
-    Some(Root { key: System::from_bits(KEY.load(Relaxed)), offset: OFFSET.load(Relaxed) })
+    let offset = if direct::POSSIBLE { OFFSET.load(Relaxed) } else { NO_OFFSET };
+    Some(Root { key: System::from_bits(KEY.load(Relaxed)), offset })
 }
 
 /// The root; the first call creates it. Threads may race: the first to publish its key wins, the others delete theirs. So a thread

@@ -144,69 +144,6 @@ fn existing(word: &SlotWord) -> Option<NonNull<Block>> {
     lookup(word).ok().or_else(|| object::lookup_slow(word))
 }
 
-/// The generic part of the cold path.
-///
-/// # Safety
-/// The conditions of `first_use::get_or_init` hold, and the object's values are `T`s.
-#[cold]
-#[inline(never)]
-unsafe fn init_with<T>(
-    word: &SlotWord,
-    vtable: &'static ValueVTable,
-    values: Option<&Values>,
-    found: Option<NonNull<Entries>>,
-    init: impl FnOnce() -> T,
-) -> Made {
-    let mut init = Some(init);
-    let mut write = |block| match init.take() {
-        Some(init) => {
-            let value = init();
-            // SAFETY: `get_or_init` has allocated the block for a `T`, which it does not have yet.
-            unsafe { value::value::<T>(block).write(value) };
-            true
-        }
-        None => false,
-    };
-    // SAFETY: the conditions of `get_or_init` hold (this function's contract), and `write` writes a `T`.
-    unsafe { first_use::get_or_init(word, vtable, values, found, &mut write) }
-}
-
-/// Returns the block, or makes its value by an initializer that can fail. Separate from `init_with`, where a `Result` would move a
-/// large value once more.
-///
-/// # Safety
-/// The conditions of `first_use::get_or_init` hold, and the object's values are `T`s.
-unsafe fn get_or_try_init<T, E>(
-    word: &SlotWord,
-    vtable: &'static ValueVTable,
-    values: Option<&Values>,
-    init: impl FnOnce() -> Result<T, E>,
-) -> Result<Result<NonNull<Block>, E>, AccessError> {
-    let found = match lookup(word) {
-        Ok(block) => return Ok(Ok(block)),
-        Err(found) => found,
-    };
-    let mut init = Some(init);
-    let mut failed = None;
-    let mut write = |block| match init.take().map(|init| init()) {
-        Some(Ok(value)) => {
-            // SAFETY: `get_or_init` has allocated the block for a `T`, which it does not have yet.
-            unsafe { value::value::<T>(block).write(value) };
-            true
-        }
-        Some(Err(error)) => {
-            failed = Some(error);
-            false
-        }
-        None => false,
-    };
-    // SAFETY: the conditions of `get_or_init` hold (this function's contract), and `write` writes a `T`.
-    match unsafe { first_use::get_or_init(word, vtable, values, found, &mut write) }.get() {
-        Ok(block) => Ok(Ok(block)),
-        Err(error) => failed.map_or(Err(error), |failed| Ok(Err(failed))),
-    }
-}
-
 /// A reference to the value of a block.
 ///
 /// # Safety
@@ -225,11 +162,26 @@ impl<T, O: Ownership> Slot<T, O> {
     fn block(&self, init: impl FnOnce() -> T) -> Result<NonNull<Block>, AccessError> {
         match lookup(&self.word) {
             Ok(block) => Ok(block),
-            Err(found) => {
-                let values = self.owner.values();
-                // SAFETY: the word and the list are this object's, all of whose values have this vtable; `found` is from `lookup`.
-                unsafe { init_with(&self.word, Self::VTABLE, values, found, init) }.get()
+            // SAFETY: `found` is from `lookup`.
+            Err(found) => unsafe { self.init_with(found, init) }.get(),
+        }
+    }
+
+    /// The generic part of the cold path.
+    ///
+    /// # Safety
+    /// `found` is the content of the calling thread's root slot, or `None`.
+    #[cold]
+    #[inline(never)]
+    unsafe fn init_with(&self, found: Option<NonNull<Entries>>, init: impl FnOnce() -> T) -> Made {
+        // SAFETY: all values of this object have this vtable; `found` is what `begin` requires (this function's contract).
+        match unsafe { first_use::begin(&self.word, Self::VTABLE, found) }.get() {
+            Ok(begun) => {
+                let value = init();
+                // SAFETY: the vtable is for `T`, and the list is this object's.
+                Made::new(Ok(unsafe { begun.finish(value, Self::VTABLE, self.owner.values()) }))
             }
+            Err(made) => made,
         }
     }
 
@@ -253,11 +205,24 @@ impl<T, O: Ownership> Slot<T, O> {
         init: impl FnOnce() -> Result<T, E>,
         f: impl FnOnce(&T) -> R,
     ) -> Result<Result<R, E>, AccessError> {
-        let values = self.owner.values();
-        // SAFETY: the word and the list are this object's, all of whose values have this vtable.
-        let block = unsafe { get_or_try_init(&self.word, Self::VTABLE, values, init) }?;
+        let block = match lookup(&self.word) {
+            Ok(block) => block,
+            Err(found) => {
+                // SAFETY: all values of this object have this vtable; `found` is from `lookup`.
+                match unsafe { first_use::begin(&self.word, Self::VTABLE, found) }.get() {
+                    Ok(begun) => match init() {
+                        // SAFETY: the vtable is for `T`, and the list is this object's.
+                        Ok(value) => unsafe {
+                            begun.finish(value, Self::VTABLE, self.owner.values())
+                        },
+                        Err(error) => return Ok(Err(error)),
+                    },
+                    Err(made) => made.get()?,
+                }
+            }
+        };
         // SAFETY: the value is alive and shared while `f` runs, for the reasons in `with`.
-        Ok(block.map(|block| f(unsafe { value_of(block) })))
+        Ok(Ok(f(unsafe { value_of(block) })))
     }
 
     /// Calls `f` with the calling thread's value, if there is one.

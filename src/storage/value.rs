@@ -25,8 +25,8 @@ pub(crate) enum Owner {
 pub(crate) struct ValueVTable {
     layout: Layout,
     drop: Option<unsafe fn(NonNull<Block>)>,
-    /// The arena's size class for such blocks, or `None` if they come from the global allocator.
-    class: Option<usize>,
+    /// The arena's size class for such blocks; `NO_CLASS` if they come from the global allocator.
+    class: usize,
     pub(crate) owner: Owner,
 }
 
@@ -39,7 +39,7 @@ impl ValueVTable {
             class: match owner {
                 Owner::Thread => arena::class_of(layout),
                 // The value outlives its thread's arena.
-                Owner::Object => None,
+                Owner::Object => arena::NO_CLASS,
             },
             owner,
         }
@@ -122,19 +122,43 @@ pub(crate) unsafe fn value<T>(block: NonNull<Block>) -> *mut T {
     unsafe { ptr::addr_of_mut!((*block.cast::<Full<T>>().as_ptr()).value).cast() }
 }
 
+/// Allocates a block from memory that the thread's arena has, and writes its header. No user code runs.
+#[inline(always)]
+pub(crate) fn allocate_now(
+    vtable: &'static ValueVTable,
+    number: u32,
+    arena: &Arena,
+) -> Option<NonNull<Block>> {
+    let memory = arena.allocate_now(vtable.class)?;
+    // SAFETY: the memory is new, and the class is for blocks with this layout.
+    Some(unsafe { write_header(memory, vtable, number, true) })
+}
+
 /// Allocates a block from the thread's arena or the global allocator, and writes its header.
 pub(crate) fn allocate(
     vtable: &'static ValueVTable,
     number: u32,
     arena: &Arena,
 ) -> Option<NonNull<Block>> {
-    let from_arena = vtable.class.and_then(|class| arena.allocate(class));
-    let block = match from_arena {
-        Some(block) => block,
+    let (memory, in_arena) = match arena.allocate(vtable.class) {
+        Some(memory) => (memory, true),
         // SAFETY: the layout includes a header, so it is not zero-sized.
-        None => NonNull::new(unsafe { alloc(vtable.layout) })?,
-    }
-    .cast::<Block>();
+        None => (NonNull::new(unsafe { alloc(vtable.layout) })?, false),
+    };
+    // SAFETY: the memory is new, and has the layout.
+    Some(unsafe { write_header(memory, vtable, number, in_arena) })
+}
+
+/// # Safety
+/// The memory is new, and large and aligned enough for the vtable's layout.
+#[inline(always)]
+unsafe fn write_header(
+    memory: NonNull<u8>,
+    vtable: &'static ValueVTable,
+    number: u32,
+    in_arena: bool,
+) -> NonNull<Block> {
+    let block = memory.cast::<Block>();
     let header = Block {
         vtable,
         older: Cell::new(None),
@@ -142,11 +166,11 @@ pub(crate) fn allocate(
         next_handed: Cell::new(None),
         number: Cell::new(number),
         state: Cell::new(BlockState::Reachable),
-        in_arena: from_arena.is_some(),
+        in_arena,
     };
-    // SAFETY: the memory is new, and large and aligned enough for a `Block`.
+    // SAFETY: the memory is new, and the layout begins with a `Block` (this function's contract).
     unsafe { block.as_ptr().write(header) };
-    Some(block)
+    block
 }
 
 /// Frees a block, but does not destroy a value in it.
@@ -157,10 +181,10 @@ pub(crate) fn allocate(
 pub(crate) unsafe fn free(block: NonNull<Block>, arena: Option<&Arena>) {
     // SAFETY: the block is alive (this function's contract).
     let (vtable, in_arena) = unsafe { (block.as_ref().vtable, block.as_ref().in_arena) };
-    match (vtable.class, arena) {
-        // SAFETY: `allocate` took the block from this arena, with this class.
-        (Some(class), Some(arena)) if in_arena => unsafe { arena.free(block.cast(), class) },
-        _ if in_arena => debug_assert!(false, "an arena's block without its arena"),
+    match arena {
+        // SAFETY: `allocate` or `allocate_now` took the block from this arena, with this class.
+        Some(arena) if in_arena => unsafe { arena.free(block.cast(), vtable.class) },
+        None if in_arena => debug_assert!(false, "an arena's block without its arena"),
         // SAFETY: `allocate` took the block from the global allocator, with this layout.
         _ => unsafe { dealloc(block.as_ptr().cast(), vtable.layout) },
     }
