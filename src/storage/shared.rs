@@ -222,10 +222,17 @@ pub(crate) unsafe extern "C" fn after_fork_in_parent() {
 }
 
 pub(crate) unsafe extern "C" fn after_fork_in_child() {
-    if FORK_HANDLERS.load(Relaxed) == 1 && FORKS.load(Acquire) != 0 {
-        // The process id is not compared: the first processes of two process-id namespaces have the same.
-        // SAFETY: the child's only thread has not acquired a lock yet: `check_process` would have set the count to 0.
-        unsafe { mend(System::process_id()) };
+    let (current, process) = (System::process_id(), PROCESS.load(Acquire));
+    // A handler of another library may have started a thread of the child, which releases the locks (`PROCESS` says so) or has released
+    // them (the count, loaded after `PROCESS`, is 0). The process id is not compared: the first processes of two process-id namespaces
+    // have the same.
+    if FORK_HANDLERS.load(Relaxed) == 1
+        && FORKS.load(Acquire) != 0
+        && process != current | MENDING
+        && PROCESS.compare_exchange(process, current | MENDING, AcqRel, Relaxed).is_ok()
+    {
+        // SAFETY: no thread of this child has acquired a lock: `check_process` would have set the count to 0, and waits for this thread.
+        unsafe { mend(current) };
     } else {
         check_process();
     }

@@ -1,5 +1,6 @@
 //! The locks: loom's, so that what they protect is seen to be protected. Outside of a model there is one thread.
 
+use core::cell::Cell;
 use std::cell::UnsafeCell;
 use std::ops::{Deref, DerefMut};
 
@@ -11,7 +12,9 @@ impl InterruptGuard {
     }
 }
 
-pub(crate) struct Lock<T>(UnsafeCell<T>);
+/// The cell says whether its holder is a thread of the parent process. It is set without the lock: loom complains when a release of what
+/// such a thread held is not ordered before an acquisition.
+pub(crate) struct Lock<T>(UnsafeCell<T>, Cell<bool>);
 
 // SAFETY: it is a lock.
 unsafe impl<T: Send> Sync for Lock<T> {}
@@ -20,11 +23,13 @@ pub(crate) struct Guard<'a, T>(&'a Lock<T>, Option<core::Held>);
 
 impl<T> Lock<T> {
     pub(crate) const fn new(value: T) -> Self {
-        Lock(UnsafeCell::new(value))
+        Lock(UnsafeCell::new(value), Cell::new(false))
     }
 
     pub(crate) fn lock(&self) -> Guard<'_, T> {
-        Guard(self, Some(core::lock(self as *const Self as usize)))
+        let held = core::lock(self as *const Self as usize);
+        assert!(!self.1.get(), "a thread waits for a thread of the parent process");
+        Guard(self, Some(held))
     }
 
     /// What `lock` gives, without the lock: for the patches in `dev/loom/mutations`.
@@ -33,7 +38,14 @@ impl<T> Lock<T> {
     }
 
     pub(crate) unsafe fn release_abandoned(&self) {
-        unreachable!("no model forks")
+        self.1.set(false);
+    }
+}
+
+impl<T> Guard<'_, T> {
+    /// The process is forked, and the child does not have the thread that holds the lock.
+    pub(crate) fn abandon(self) {
+        self.0 .1.set(true);
     }
 }
 

@@ -42,8 +42,10 @@ pub use self::root::is_direct_read;
 pub(crate) use self::slot::{ObjectSlot, Pointers, Taken, ThreadSlot};
 
 use self::record::{Record, State};
+use crate::sys;
 use std::ffi::c_void;
 use std::ptr::NonNull;
+use std::sync::atomic::Ordering::SeqCst;
 
 const SMALL: bool = false;
 
@@ -82,6 +84,23 @@ pub fn release_stripes(stripes: Stripes) {
             (0..CROWD).for_each(|_| pool.count_left(stripe));
         }
     }
+}
+
+/// Forks the process while other threads hold all locks. The calling thread goes on as the child's only one.
+pub fn fork() {
+    let guards = (0..STRIPES).map(shared::stripe);
+    guards.for_each(|guard| guard.abandon());
+    shared::numbers().abandon();
+    shared::pool().abandon();
+    // SAFETY: as a fork does.
+    unsafe { shared::before_fork() };
+    sys::PROCESS.fetch_add(1, SeqCst);
+}
+
+/// The handler that runs in the child.
+pub fn after_fork_in_child() {
+    // SAFETY: `fork` was called.
+    unsafe { shared::after_fork_in_child() };
 }
 
 fn new_record() -> NonNull<Record> {

@@ -12,13 +12,16 @@ pub(crate) use self::thread::{Hooks, Threads};
 use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
 use std::ptr;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Mutex, MutexGuard};
 
 pub(crate) struct System;
 
 /// Threads have an exit list.
 pub static EXIT_LIST: AtomicBool = AtomicBool::new(false);
+
+/// The process's id. A model that forks goes on in the child, which has the next one.
+pub static PROCESS: AtomicUsize = AtomicUsize::new(1);
 
 const MOST_KEYS: usize = 8;
 /// The keys that are there, with their destructors.
@@ -93,6 +96,17 @@ impl Threads for System {
         if core::in_model() {
             loom::thread::yield_now();
         }
+    }
+
+    const HAS_FORK: bool = cfg!(feature = "fork");
+
+    fn process_id() -> usize {
+        PROCESS.load(SeqCst)
+    }
+
+    /// The fork handlers: `storage::fork` calls what `Hooks` has.
+    fn install_hooks(_: &'static Hooks) -> bool {
+        true
     }
 
     fn has_exit_list() -> bool {

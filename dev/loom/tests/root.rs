@@ -6,7 +6,7 @@ use common::*;
 
 #[test]
 fn two_threads_create_the_root() {
-    Model { first_use: true, preemptions: 2, ..Model::new("") }.run(|| {
+    Model { first_use: true, one_variant: true, preemptions: 2, ..Model::new("") }.run(|| {
         let object = object::<Dropped<0>>();
         let other = {
             let object = object.clone();

@@ -131,8 +131,10 @@ pub struct Model {
     /// Slot numbers that are taken before, so that the model's objects have the next ones.
     pub taken: usize,
     pub preemptions: usize,
-    /// The crate was not used before. It is the root that matters then: one variant will do.
+    /// The crate was not used before.
     pub first_use: bool,
+    /// Only with the thread-exit list and the records in one stripe: a model of what happens before a record is made.
+    pub one_variant: bool,
 }
 
 /// One model at a time: they share what is static.
@@ -140,7 +142,7 @@ static ALONE: Mutex<()> = Mutex::new(());
 
 impl Model {
     pub fn new(name: &'static str) -> Model {
-        Model { name, taken: 0, preemptions: 3, first_use: false }
+        Model { name, taken: 0, preemptions: 3, first_use: false, one_variant: false }
     }
 
     /// With the thread-exit list and without it, with records in one stripe and in different ones.
@@ -149,7 +151,7 @@ impl Model {
             ALONE.lock().expect("a model before this one failed, and left statics as they were");
         let before = if self.first_use { vec![] } else { use_numbers(self.taken) };
         let all = [(true, Same), (true, Apart), (false, Same), (false, Apart)];
-        let some = if self.first_use { &all[..1] } else { &all };
+        let some = if self.one_variant { &all[..1] } else { &all };
         for &(exit_list, stripes) in some {
             self.run_one(exit_list, stripes, f);
         }
@@ -173,6 +175,7 @@ impl Model {
         builder.check(move || {
             loom_core::begin();
             *census() = Census { built: 0, alive: Vec::new() };
+            sys::PROCESS.store(1, SeqCst);
             if self.first_use {
                 sys::delete_keys();
             }
