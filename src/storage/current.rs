@@ -1,6 +1,6 @@
 //! The calling thread's record, and what the thread does with its own values and orphans.
 
-use super::record::{self, Record, State};
+use super::record::{self, Entries, Record, State};
 use super::root;
 use super::shared;
 use super::value::{Block, BlockState, OwnedBlock, Owner};
@@ -34,9 +34,13 @@ impl Current {
     pub(super) unsafe fn new(record: NonNull<Record>) -> Current {
         Current(record)
     }
-}
 
-impl Current {
+    /// The content of the thread's root slot.
+    #[inline]
+    pub(super) fn entries(self) -> NonNull<Entries> {
+        self.0.cast()
+    }
+
     /// Takes the thread's value out of its entry and out of the thread's list.
     ///
     /// # Safety

@@ -19,51 +19,79 @@ use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 static HOOKED: AtomicBool = AtomicBool::new(false);
 
 /// The calling thread's record, made on the first call.
-#[inline]
-pub(crate) fn current_or_new() -> Result<Current, AccessError> {
+fn current_or_new() -> Result<Current, AccessError> {
     let root = root::get_or_create(on_key_destructor)?;
-    match root.load() {
-        None => new_record(root, ExitList::NotRegistered),
-        Some(entries) => match record::record_at(entries) {
-            // SAFETY: the record stands in this thread's root slot.
-            Some(record) => Ok(unsafe { Current::new(record) }),
-            None if entries == record::under_construction() => Err(AccessError::Recursive),
-            None => new_record(root, ExitList::TooLate),
-        },
+    let content = root.load();
+    match content.and_then(record::record_at) {
+        // SAFETY: the record stands in this thread's root slot.
+        Some(record) => Ok(unsafe { Current::new(record) }),
+        None => new_record(root, content),
     }
 }
 
-#[cold]
-fn new_record(root: Root, exit_list: ExitList) -> Result<Current, AccessError> {
+/// Makes a record for the calling thread, whose root slot has `content`: null or a sentinel.
+#[inline]
+fn new_record(root: Root, content: Option<NonNull<Entries>>) -> Result<Current, AccessError> {
+    let exit_list = match content {
+        None => ExitList::NotRegistered,
+        content if content == Some(record::under_construction()) => {
+            return Err(AccessError::Recursive)
+        }
+        Some(_) => ExitList::TooLate,
+    };
     if !HOOKED.load(Relaxed) {
         install_hooks(root)?;
     }
     // A statement of its own, so that the lock is released before the allocation (invariant 5).
     let pooled = shared::pool().pop();
-    let (record, sentinel) = match pooled {
-        Some(record) => (record, None),
-        None => {
-            let sentinel = SentinelGuard::put(root)?;
-            (allocate_record()?, Some(sentinel))
-        }
+    let current = match pooled {
+        Some(record) => store_record(root, record)?,
+        None => allocate_record(root)?,
     };
-    // SAFETY: the record is new or was pooled: it is this thread's from now on.
-    if !unsafe { root.store(Some(record.cast())) } {
-        // SAFETY: the record is in no root slot, and has no values with a destructor: this thread has not used it.
-        unsafe { exit::end(record) };
-        return Err(AccessError::OutOfMemory);
-    }
-    mem::forget(sentinel);
-    if !root.reads_right() {
-        wrong_direct_read();
-    }
-    // SAFETY: the record stands in this thread's root slot.
-    let current = unsafe { Current::new(record) };
     current.exit_list.set(exit_list);
     Ok(current)
 }
 
 #[cold]
+#[inline(never)]
+fn allocate_record(root: Root) -> Result<Current, AccessError> {
+    let sentinel = SentinelGuard::put(root)?;
+    let record = Record::allocate().ok_or(AccessError::OutOfMemory)?;
+    let stripe = shared::pool().choose_stripe();
+    // SAFETY: the record is new: it has no other users and is in no stripe. `exit` frees it after it has left the stripe.
+    unsafe {
+        Record::set_stripe(record, stripe);
+        shared::stripe(stripe).join(record);
+    }
+    let current = store_record(root, record)?;
+    mem::forget(sentinel);
+    Ok(current)
+}
+
+/// Stores the calling thread's new record in its root slot.
+#[inline]
+fn store_record(root: Root, record: NonNull<Record>) -> Result<Current, AccessError> {
+    // SAFETY: the record is new or was pooled: it is this thread's from now on.
+    if !unsafe { root.store(Some(record.cast())) } {
+        return Err(end_unused(record));
+    }
+    if !root.reads_right() {
+        wrong_direct_read();
+    }
+    // SAFETY: the record stands in this thread's root slot.
+    Ok(unsafe { Current::new(record) })
+}
+
+#[cold]
+#[inline(never)]
+fn end_unused(record: NonNull<Record>) -> AccessError {
+    // SAFETY: the record is in no root slot, and has no values with a destructor: this thread has not used it.
+    unsafe { exit::end(record) };
+    AccessError::OutOfMemory
+}
+
+#[cold]
+#[inline(never)]
 fn install_hooks(root: Root) -> Result<(), AccessError> {
     let _sentinel = SentinelGuard::put(root)?;
     if !HOOKED.swap(true, Relaxed) {
@@ -93,17 +121,6 @@ impl Drop for SentinelGuard {
         let stored = unsafe { self.0.store(None) };
         debug_assert!(stored, "a slot that has a value can be set");
     }
-}
-
-fn allocate_record() -> Result<NonNull<Record>, AccessError> {
-    let record = Record::allocate().ok_or(AccessError::OutOfMemory)?;
-    let stripe = shared::pool().choose_stripe();
-    // SAFETY: the record is new: it has no other users and is in no stripe. `exit` frees it after it has left the stripe.
-    unsafe {
-        Record::set_stripe(record, stripe);
-        shared::stripe(stripe).join(record);
-    }
-    Ok(record)
 }
 
 #[cold]
@@ -271,30 +288,57 @@ pub(crate) unsafe fn begin(
                 _ => {}
             }
         }
+        // SAFETY: the conditions are those of this function.
+        return unsafe { begin_slow(current, word, vtable) };
     }
     // SAFETY: the conditions are those of this function.
-    unsafe { begin_slow(word, vtable, found) }
+    unsafe { begin_without_record(word, vtable) }
 }
 
-/// `begin` for all cases: makes the record, assigns the number, grows the table, destroys orphans.
+/// `begin` if the caller has not looked for the thread's record, or has found none.
+///
+/// # Safety
+/// The conditions of `begin` hold.
+#[inline(never)]
+unsafe fn begin_without_record(word: &SlotWord, vtable: &'static ValueVTable) -> Begun {
+    let root = match root::get_or_create(on_key_destructor) {
+        Ok(root) => root,
+        Err(error) => return Begun::ended(Err(error)),
+    };
+    let content = root.load();
+    match content.and_then(record::record_at) {
+        // SAFETY: the record stands in this thread's root slot, and the other conditions are those of this function.
+        Some(record) => unsafe { begin_slow(Current::new(record), word, vtable) },
+        // SAFETY: the conditions are those of this function.
+        None => unsafe { begin_in_new_thread(word, vtable, root, content) },
+    }
+}
+
+/// `begin` for a thread whose root slot has `content`: null or a sentinel.
 ///
 /// # Safety
 /// The conditions of `begin` hold.
 #[cold]
 #[inline(never)]
-unsafe fn begin_slow(
+unsafe fn begin_in_new_thread(
     word: &SlotWord,
     vtable: &'static ValueVTable,
-    found: Option<NonNull<Entries>>,
+    root: Root,
+    content: Option<NonNull<Entries>>,
 ) -> Begun {
-    let current = match found.and_then(record::record_at) {
-        // SAFETY: the fast path found the record in this thread's root slot (the contract of `begin`).
-        Some(record) => unsafe { Current::new(record) },
-        None => match current_or_new() {
-            Ok(current) => current,
-            Err(error) => return Begun::ended(Err(error)),
-        },
-    };
+    match new_record(root, content) {
+        // SAFETY: the conditions are those of this function. The record stands in the root slot.
+        Ok(current) => unsafe { begin(word, vtable, Some(current.entries())) },
+        Err(error) => Begun::ended(Err(error)),
+    }
+}
+
+/// `begin` for all cases: destroys orphans, assigns the number, grows the table.
+///
+/// # Safety
+/// The conditions of `begin` hold.
+#[inline(never)]
+unsafe fn begin_slow(current: Current, word: &SlotWord, vtable: &'static ValueVTable) -> Begun {
     let vacant = |number| current.entry(number).map_or(true, Entry::is_vacant);
     if current.has_orphans() && word.number().map_or(true, vacant) {
         reclaim_orphans(current);

@@ -46,17 +46,24 @@ mod imp {
     fn function() -> Option<*mut c_void> {
         let mut function = FUNCTION.load(Ordering::Relaxed);
         if function.is_null() {
-            function = find_thread_exit_list();
-            if function.is_null() {
-                function = absent();
-            }
-            FUNCTION.store(function, Ordering::Relaxed);
+            function = find();
         }
         if function == absent() {
             None
         } else {
             Some(function)
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn find() -> *mut c_void {
+        let mut function = find_thread_exit_list();
+        if function.is_null() {
+            function = absent();
+        }
+        FUNCTION.store(function, Ordering::Relaxed);
+        function
     }
 
     pub(crate) fn exists() -> bool {
@@ -80,13 +87,14 @@ mod imp {
 /// Whether there is a thread-exit list. Miri has none, and `--cfg os_thread_local_no_exit_list` turns it off: then the key's destructor
 /// destroys all values.
 pub(super) fn exists() -> bool {
-    let forced_off = cfg!(os_thread_local_no_exit_list) || cfg!(miri);
-    !forced_off && imp::exists()
+    !FORCED_OFF && imp::exists()
 }
+
+const FORCED_OFF: bool = cfg!(os_thread_local_no_exit_list) || cfg!(miri);
 
 /// Registers `thread_exit` for the calling thread, if there is a list.
 pub(super) fn register(hooks: &'static Hooks) {
-    if exists() {
+    if !FORCED_OFF {
         imp::register(hooks)
     }
 }
