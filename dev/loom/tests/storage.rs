@@ -226,9 +226,11 @@ fn two_first_uses() {
                 first.with(|v| assert_eq!(v.what(), 1));
             })
         };
-        first.with(|v| assert_eq!(v.what(), 1));
+        let value = || first.with(|v| v as *const Dropped<0> as usize);
+        let made = value();
         second.with(|v| assert_eq!(v.what(), 1));
         other.join().unwrap();
+        assert_eq!(value(), made, "the object has another number");
     });
 }
 
