@@ -21,7 +21,7 @@ const FIRST_CLASS: usize = HEADER / GRAIN;
 /// The largest class takes a header and a value of 128 bytes.
 const CLASSES: usize = (HEADER + 128) / GRAIN - FIRST_CLASS + 1;
 /// The size of the chunk inside the record: five word-sized values on 64-bit targets.
-const INLINE: usize = 256;
+const INLINE: usize = 240;
 const FIRST_CHUNK: usize = 512;
 const LARGEST_CHUNK: usize = 32 * 1024;
 /// The limit for all chunks together: an idle thread keeps no more than this of dropped objects' values without a destructor.

@@ -406,7 +406,7 @@ pub(crate) struct NumberCache {
 }
 
 impl NumberCache {
-    const MOST: usize = if SMALL { 2 } else { 11 };
+    const MOST: usize = if SMALL { 2 } else { 12 };
     /// How many numbers stay when a full cache, or an ended thread, gives numbers back.
     const FEW: usize = if SMALL { 1 } else { 4 };
 
