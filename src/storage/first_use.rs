@@ -259,7 +259,7 @@ impl Begun {
     #[inline(always)]
     pub(crate) fn get(self) -> Result<Initializing, Made> {
         match self.current {
-            // SAFETY: `start` has set `current`, and stored a block beside it.
+            // SAFETY: `start` and `start_slow` set `current` together with a block.
             Some(current) => unsafe {
                 Ok(Initializing { block: NonNull::new_unchecked(self.made.0), current })
             },
@@ -286,7 +286,10 @@ pub(crate) unsafe fn begin(
         let current = unsafe { Current::new(record) };
         if let (Some(number), false) = (word.packed_number(), current.has_orphans_or_claimed()) {
             match current.entry(number) {
-                Some(entry) if entry.is_vacant() => return start(current, number, entry, vtable),
+                // SAFETY: the number is the object's, and the entry is this thread's for it.
+                Some(entry) if entry.is_vacant() => unsafe {
+                    return start(current, number, entry, vtable);
+                },
                 _ => {}
             }
         }
@@ -359,13 +362,22 @@ unsafe fn begin_slow(current: Current, word: &SlotWord, vtable: &'static ValueVT
         // SAFETY: blocks in the thread's list are alive (invariant 8).
         unsafe { block.as_ref().number.set(NO_NUMBER) };
     }
-    start(current, number, entry, vtable)
+    // SAFETY: the number is the object's, and the entry is this thread's for it.
+    unsafe { start(current, number, entry, vtable) }
 }
 
 /// Makes a vacant entry INITIALIZING, and allocates the block.
+///
+/// # Safety
+/// The number was handed out, and `entry` is the entry of `current` for it. The block will have a value of the vtable's type.
 #[inline(never)] // both callers end with it
-fn start(current: Current, number: u32, entry: &Entry, vtable: &'static ValueVTable) -> Begun {
-    // SAFETY: the number was handed out: the object has it.
+unsafe fn start(
+    current: Current,
+    number: u32,
+    entry: &Entry,
+    vtable: &'static ValueVTable,
+) -> Begun {
+    // SAFETY: the number was handed out (this function's contract).
     unsafe { numbers::mask(number) }.add(current.token(), current.several());
     match value::allocate_now(vtable, number, &current.arena) {
         Some(block) => {
