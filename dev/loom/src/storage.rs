@@ -42,10 +42,8 @@ pub use self::root::is_direct_read;
 pub(crate) use self::slot::{ObjectSlot, Pointers, Taken, ThreadSlot};
 
 use self::record::{Record, State};
-use crate::sys;
 use std::ffi::c_void;
 use std::ptr::NonNull;
-use std::sync::atomic::Ordering::SeqCst;
 
 const SMALL: bool = false;
 
@@ -86,15 +84,16 @@ pub fn release_stripes(stripes: Stripes) {
     }
 }
 
-/// Forks the process while other threads hold all locks. The calling thread goes on as the child's only one.
-pub fn fork() {
+/// Forks the process while other threads hold all locks. The calling thread goes on as the only one of the child, which `enter_child`
+/// gives its process id.
+pub fn fork(enter_child: impl FnOnce()) {
     let guards = (0..STRIPES).map(shared::stripe);
     guards.for_each(|guard| guard.abandon());
     shared::numbers().abandon();
     shared::pool().abandon();
     // SAFETY: as a fork does.
     unsafe { shared::before_fork() };
-    sys::PROCESS.fetch_add(1, SeqCst);
+    enter_child();
 }
 
 /// The handler that runs in the child.

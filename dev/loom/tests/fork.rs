@@ -5,10 +5,12 @@ mod common;
 
 use common::*;
 use os_thread_local_loom::storage::{after_fork_in_child, fork};
+use os_thread_local_loom::sys::PROCESS;
+use std::sync::atomic::Ordering::SeqCst;
 
 fn child(first: impl Fn() + Copy + Send + Sync + 'static) {
     Model { preemptions: 2, one_variant: true, ..Model::new("") }.run(move || {
-        fork();
+        fork(|| _ = PROCESS.fetch_add(1, SeqCst));
         let object = object::<Plain<0>>();
         let other = {
             let object = object.clone();
