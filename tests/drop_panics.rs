@@ -34,6 +34,9 @@ fn main() {
             println!("the process goes on");
         }
         _ => {
+            if !children::can_start() {
+                return;
+            }
             for case in ["thread", "main", "left"] {
                 let output = children::run(case);
                 let complained = children::complained(&output);

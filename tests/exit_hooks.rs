@@ -8,7 +8,7 @@
 
 mod common;
 
-use common::{Census, Counted, OnDrop};
+use common::{Census, Counted, OnDrop, STD_DESTROYS};
 use os_thread_local::ThreadLocal;
 use std::cell::{Cell, RefCell};
 use std::panic::catch_unwind;
@@ -88,7 +88,8 @@ fn events(name: &str, f: impl FnOnce(&Sender<Event>) + Send + 'static) -> Vec<Ev
         .join()
         .unwrap();
     assert_eq!((census.built(), census.dropped(), census.strayed()), (1, 1, 0));
-    events.iter().collect()
+    // What the thread has sent is there. A sender in a value that was leaked would keep the channel open.
+    events.try_iter().collect()
 }
 
 fn named(name: &str) -> Event {
@@ -104,8 +105,8 @@ fn stds_thread_locals_that_were_first_outlive_ours() {
     if EXIT_LIST {
         assert_eq!(events, [named("first"), Event::Std(Some(7)), Event::StdDestroyed]);
     } else {
-        assert!(events.len() >= 2);
-        assert!(events.contains(&Event::StdDestroyed));
+        assert!(events.len() >= if STD_DESTROYS { 2 } else { 1 });
+        assert_eq!(events.contains(&Event::StdDestroyed), STD_DESTROYS);
     }
 }
 
@@ -118,7 +119,7 @@ fn stds_thread_locals_that_came_later_may_be_gone() {
     if EXIT_LIST {
         assert_eq!(events, [Event::StdDestroyed, named("later"), Event::Std(None)]);
     } else {
-        assert!(events.len() >= 2);
+        assert!(events.len() >= if STD_DESTROYS { 2 } else { 1 });
     }
 }
 
@@ -129,6 +130,7 @@ fn stds_thread_locals_that_came_later_may_be_gone() {
     ignore = "1.63's panic handler asks for the thread that is gone"
 )]
 #[cfg_attr(windows, ignore = "std's destructors come after the only round: what they make stays")]
+#[cfg_attr(target_os = "emscripten", ignore = "std runs no destructors at thread exit")]
 fn the_destructor_of_stds_is_the_first_to_use_ours() {
     let events = events("late", |log| {
         let l = log.clone();
@@ -140,6 +142,7 @@ fn the_destructor_of_stds_is_the_first_to_use_ours() {
 
 /// A value of ours that std's destructor makes after ours have been destroyed is destroyed, too.
 #[test]
+#[cfg_attr(target_os = "emscripten", ignore = "std runs no destructors at thread exit")]
 #[cfg_attr(
     os_thread_local_old_std,
     ignore = "1.63's panic handler asks for the thread that is gone"
@@ -169,6 +172,7 @@ fn what_stds_destructors_make_afterwards() {
 /// std's destructors that run when ours have run find the values that have nothing to destroy.
 #[test]
 #[cfg_attr(windows, ignore = "std's destructors come after the only round: the record is gone")]
+#[cfg_attr(target_os = "emscripten", ignore = "std runs no destructors at thread exit")]
 fn stds_destructors_find_values_without_a_destructor() {
     static NUMBER: ThreadLocal<Cell<u32>> = ThreadLocal::new(|| Cell::new(0));
     static LATE: ThreadLocal<Cell<u32>> = ThreadLocal::new(|| Cell::new(0));
@@ -185,7 +189,7 @@ fn stds_destructors_find_values_without_a_destructor() {
     })
     .join()
     .unwrap();
-    let found: Vec<_> = found.iter().collect();
+    let found: Vec<_> = found.try_iter().collect();
     if EXIT_LIST {
         assert_eq!(found, [(Ok(1), Ok(2))]);
     } else {

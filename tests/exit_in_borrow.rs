@@ -203,6 +203,9 @@ fn main() {
         run(exit_at.parse().unwrap());
         panic!("the case '{}' does not exit", name);
     }
+    if !children::can_start() {
+        return;
+    }
     let mut failed = 0;
     for (number, (name, _, expected)) in CASES.iter().enumerate() {
         if cfg!(windows) && *name == WITH_A_THREAD {

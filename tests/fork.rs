@@ -13,6 +13,9 @@ mod children;
 
 #[cfg(all(unix, not(miri)))]
 fn main() {
+    if !children::can_start() {
+        return;
+    }
     let forks = children::times("OS_THREAD_LOCAL_FORKS", 50);
     if forks > 0 {
         unix::handlers_of_others();

@@ -16,6 +16,9 @@ mod children;
 
 #[cfg(all(unix, not(miri)))]
 fn main() {
+    if !children::can_start() {
+        return;
+    }
     let emulated = cfg!(not(any(target_arch = "x86_64", target_arch = "x86")));
     let forks = children::times("OS_THREAD_LOCAL_FORKS", if emulated { 10 } else { 60 });
     match children::case() {

@@ -199,6 +199,9 @@ fn main() {
         let (_, run, _) = CASES.iter().find(|(case, _, _)| *case == name).unwrap();
         return run();
     }
+    if !children::can_start() {
+        return;
+    }
     let times = children::times("OS_THREAD_LOCAL_EXITS", 12);
     // In Wine 8 a killed thread may have held the lock of a wait queue: the last one then spins in RtlWakeAddressSingle for
     // ever, with or without us. Once in some hundred times; a lock of ours would be in the way more often.

@@ -125,6 +125,9 @@ fn main() {
         Some("ours, other thread") => return thread::spawn(with_ours::run).join().unwrap(),
         _ => {}
     }
+    if !children::can_start() {
+        return;
+    }
     for which in ["main", "other"] {
         for library in ["std", "ours"] {
             if library == "std" && !STD_IS_THE_MODEL {

@@ -8,6 +8,15 @@ use std::{env, thread};
 
 const CASE: &str = "OS_THREAD_LOCAL_CASE";
 
+/// Whether this system has processes to start. If not, says so: the program then tests what it can without.
+pub fn can_start() -> bool {
+    let can = !cfg!(target_os = "emscripten");
+    if !can {
+        println!("this system has no child processes: their cases are not run");
+    }
+    can
+}
+
 /// In a child: which case it is to run.
 pub fn case() -> Option<String> {
     env::var(CASE).ok()

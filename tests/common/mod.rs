@@ -34,6 +34,9 @@ pub fn this_thread() -> usize {
     }
 }
 
+/// std destroys its thread-locals when a thread exits. On WebAssembly it leaks them, although Emscripten's threads have exit hooks.
+pub const STD_DESTROYS: bool = !cfg!(target_os = "emscripten");
+
 /// Whether the caller is another thread than the first one that has asked.
 ///
 /// For allocators that count: the process's first allocation is its main thread's. While a test runs, that is the harness's thread,

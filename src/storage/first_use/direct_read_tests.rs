@@ -122,6 +122,7 @@ mod posix {
         target_env = "musl",
         ignore = "a thread that such a child starts waits inside of musl, for ever"
     )]
+    #[cfg_attr(target_os = "emscripten", ignore = "there is no fork")]
     fn a_forked_child_reads_the_same_both_ways() {
         // Some emulators cannot start a thread in a child.
         let threads = std::env::var_os("OS_THREAD_LOCAL_FORK_THREADS").map_or(true, |n| n != "0");
