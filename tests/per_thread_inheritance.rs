@@ -2,7 +2,7 @@
 //! were alive at once.
 //!
 //! One test, in a process of its own: otherwise the next thread could inherit the values of another test's thread. For what
-//! holds whatever other threads do see `tests/per_thread_adoption.rs`.
+//! holds whatever other threads do see `tests/suite/per_thread_adoption.rs`.
 
 #![cfg(feature = "alloc")]
 

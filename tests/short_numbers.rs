@@ -3,6 +3,7 @@
 
 // Without the harness, so that no other thread allocates.
 
+mod children;
 mod common;
 
 use common::in_thread;
@@ -10,16 +11,14 @@ use os_thread_local::ThreadLocal;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Barrier};
-use std::{env, thread};
+use std::thread;
 
 /// What a thread may allocate to use the one object.
 const MOST: usize = 4 * 1024;
 
 /// Large numbers take an emulator or Valgrind minutes, and say nothing new there.
 fn number_of_objects() -> usize {
-    let is_runner = |name: &str| name.starts_with("CARGO_TARGET_") && name.ends_with("_RUNNER");
-    let slow = env::vars_os().any(|(name, _)| name.to_str().map_or(false, is_runner));
-    if slow {
+    if children::is_slow() {
         20_000
     } else {
         100_000

@@ -26,10 +26,9 @@ pub fn case() -> Option<String> {
 pub fn child(case: &str) -> Command {
     // Where a loader or an emulator runs this process, that is what `current_exe` would give.
     let exe = env::args_os().next().unwrap();
-    let runner = env::vars()
-        .find(|(name, _)| name.starts_with("CARGO_TARGET_") && name.ends_with("_RUNNER"))
+    let runner = runner()
         // A child that exits in the middle leaves what it has: Valgrind is not to look for that.
-        .map(|(_, runner)| runner.replace("--leak-check=full", "--leak-check=no"))
+        .map(|runner| runner.replace("--leak-check=full", "--leak-check=no"))
         // In Wine a program starts another one as on Windows.
         .filter(|_| !cfg!(windows));
     let mut words = runner.iter().flat_map(|runner| runner.split_whitespace());
@@ -44,6 +43,19 @@ pub fn child(case: &str) -> Command {
     // Backtraces take minutes in some emulators and under some checkers.
     command.env(CASE, case).env("RUST_BACKTRACE", "0");
     command
+}
+
+/// Whether an emulator, Wine or Valgrind runs this, which takes some thirty times as long: what a test repeats for chance's sake it
+/// repeats less often there.
+pub fn is_slow() -> bool {
+    runner().map_or(false, |runner| !runner.contains("ld-linux"))
+}
+
+/// What cargo was told to start the programs of this target with.
+fn runner() -> Option<String> {
+    env::vars()
+        .find(|(name, _)| name.starts_with("CARGO_TARGET_") && name.ends_with("_RUNNER"))
+        .map(|(_, runner)| runner)
 }
 
 /// Runs a case and waits for its end.

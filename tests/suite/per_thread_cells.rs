@@ -1,14 +1,12 @@
-//! The methods of `PerThread` for `Cell` and `RefCell`, which are those of `ThreadLocal` (tests/cells.rs), on a value that can be
+//! The methods of `PerThread` for `Cell` and `RefCell`, which are those of `ThreadLocal` (tests/suite/cells.rs), on a value that can be
 //! inherited.
 
 #![cfg(feature = "alloc")]
 
-mod common;
-
 use std::cell::{Cell, RefCell};
 use std::thread;
 
-use common::{in_thread, Log};
+use crate::common::{in_thread, Log};
 use os_thread_local::PerThread;
 
 /// Leaves a value behind in a thread that ends.

@@ -2,11 +2,9 @@
 
 #![cfg(feature = "alloc")]
 
-mod common;
-
 use std::cell::{Cell, RefCell};
 
-use common::in_thread;
+use crate::common::in_thread;
 use os_thread_local::{thread_local, LocalKey, ThreadLocal};
 
 thread_local! {
@@ -29,7 +27,7 @@ thread_local! {
 mod inner {
     os_thread_local::thread_local! {
         pub(super) static FROM_OUTSIDE: u32 = 5;
-        pub(in crate::inner) static FROM_INSIDE: u32 = const { 6 };
+        pub(in crate::macros::inner) static FROM_INSIDE: u32 = const { 6 };
     }
 
     pub fn inside() -> u32 {

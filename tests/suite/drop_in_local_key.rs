@@ -5,12 +5,10 @@
 #![cfg(feature = "std")]
 #![allow(clippy::missing_const_for_thread_local)] // both forms of the macro are tested
 
-mod common;
-
 use std::cell::{Cell, RefCell};
 use std::sync::{Arc, Mutex};
 
-use common::{in_thread, Log};
+use crate::common::{in_thread, Log};
 
 /// Declares one module per implementation, with the same body.
 macro_rules! both {
@@ -20,7 +18,7 @@ macro_rules! both {
             #[allow(unused_imports)] // a body uses one or the other
             use std::{thread::LocalKey, thread_local};
             use super::*;
-            const DESTROYS: bool = common::STD_DESTROYS;
+            const DESTROYS: bool = crate::common::STD_DESTROYS;
             $($body)*
         }
         mod with_ours {
@@ -127,7 +125,7 @@ both! {
         struct Late(Log);
         thread_local! {
             static EARLY: RefCell<Option<Late>> = RefCell::new(None);
-            static LATE: RefCell<Option<common::Entry>> = RefCell::new(None);
+            static LATE: RefCell<Option<crate::common::Entry>> = RefCell::new(None);
         }
         impl Drop for Late {
             fn drop(&mut self) {

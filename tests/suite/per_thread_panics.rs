@@ -2,15 +2,13 @@
 
 #![cfg(feature = "alloc")]
 
-mod common;
-
 use std::cell::Cell;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
 use std::sync::Barrier;
 use std::thread;
 
-use common::{in_thread, Log, OnDrop};
+use crate::common::{in_thread, Log, OnDrop};
 use os_thread_local::{AccessError, InitError, PerThread};
 
 fn panics(f: impl FnOnce()) -> bool {

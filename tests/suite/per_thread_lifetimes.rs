@@ -2,8 +2,6 @@
 
 #![cfg(feature = "alloc")]
 
-mod common;
-
 use std::cell::RefCell;
 use std::mem;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
@@ -11,7 +9,7 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
 
-use common::{in_thread, this_thread, Log, OnDrop, STD_DESTROYS};
+use crate::common::{in_thread, this_thread, Log, OnDrop, STD_DESTROYS};
 use os_thread_local::{AccessError, PerThread, ThreadLocal};
 
 #[test]

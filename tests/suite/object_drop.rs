@@ -2,14 +2,12 @@
 
 #![cfg(feature = "alloc")]
 
-mod common;
-
 use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{mpsc, Arc};
 use std::thread;
 
-use common::{in_thread, Census, Log, OnDrop};
+use crate::common::{in_thread, Census, Log, OnDrop};
 use os_thread_local::{reclaim, AccessError, ThreadLocal};
 
 #[test]
@@ -65,7 +63,7 @@ impl Worker {
 fn used_here_and_there(
     worker: &Worker,
     census: &Census,
-) -> ThreadLocal<common::Counted, impl Fn() -> common::Counted> {
+) -> ThreadLocal<crate::common::Counted, impl Fn() -> crate::common::Counted> {
     let c = census.clone();
     let object = Arc::new(ThreadLocal::from_fn(move || c.count()));
     object.with(|_| ());

@@ -2,15 +2,13 @@
 
 #![cfg(feature = "alloc")]
 
-mod common;
-
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{mpsc, Arc, Mutex};
 use std::thread;
 
-use common::{in_thread, Census, Counted, Entry, LastWords, Log, OnDrop};
+use crate::common::{in_thread, Census, Counted, Entry, LastWords, Log, OnDrop};
 use os_thread_local::{AccessError, NoInit, ThreadLocal};
 
 type Logged = ThreadLocal<RefCell<Option<Entry>>>;

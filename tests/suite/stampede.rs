@@ -2,8 +2,6 @@
 
 #![cfg(feature = "alloc")]
 
-mod children;
-
 use os_thread_local::{PerThread, ThreadLocal};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Barrier};
@@ -14,7 +12,8 @@ fn a_thousand_threads_first_use_a_hundred_objects() {
     const OBJECTS: usize = 100;
     // Emulators have less room for threads.
     let native = cfg!(all(target_os = "linux", target_arch = "x86_64"));
-    let threads = children::times("OS_THREAD_LOCAL_THREADS", if native { 1_000 } else { 200 });
+    let threads =
+        crate::children::times("OS_THREAD_LOCAL_THREADS", if native { 1_000 } else { 200 });
 
     static BUILT: AtomicUsize = AtomicUsize::new(0);
     static DROPPED: AtomicUsize = AtomicUsize::new(0);

@@ -2,12 +2,10 @@
 
 #![cfg(feature = "alloc")]
 
-mod common;
-
 use std::cell::Cell;
 use std::thread;
 
-use common::Census;
+use crate::common::Census;
 use os_thread_local::ThreadLocal;
 
 const OBJECTS: usize = 100_000;

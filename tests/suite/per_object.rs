@@ -2,15 +2,13 @@
 
 #![cfg(feature = "alloc")]
 
-mod common;
-
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread;
 
-use common::in_thread;
+use crate::common::in_thread;
 use crossbeam_utils::thread::scope;
 use os_thread_local::ThreadLocal;
 

@@ -4,14 +4,12 @@
 
 #![cfg(feature = "alloc")]
 
-mod common;
-
 use std::cell::RefCell;
 use std::mem;
 use std::sync::{mpsc, Arc, Barrier};
 use std::thread;
 
-use common::{Census, Counted, LastWords, OnDrop};
+use crate::common::{Census, Counted, LastWords, OnDrop};
 use os_thread_local::{reclaim, ThreadLocal};
 
 const THREADS: usize = 3;

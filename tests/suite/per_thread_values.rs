@@ -3,8 +3,6 @@
 
 #![cfg(feature = "alloc")]
 
-mod common;
-
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::fmt::Debug;
@@ -15,7 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Barrier, Mutex};
 use std::thread;
 
-use common::{in_thread, Entry, Log};
+use crate::common::{in_thread, Entry, Log};
 use os_thread_local::per_thread::{Drain, IntoIter, Iter, IterMut};
 use os_thread_local::{InitError, PerThread};
 

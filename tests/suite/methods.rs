@@ -3,13 +3,11 @@
 
 #![cfg(feature = "alloc")]
 
-mod common;
-
 use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::thread;
 
-use common::{in_thread, Log};
+use crate::common::{in_thread, Log};
 use os_thread_local::{AccessError, InitError, NoInit, PerThread, ThreadLocal};
 
 #[test]
@@ -333,7 +331,7 @@ fn try_with_panics_where_a_reclaimed_value_does() {
         || assert_eq!(PerThread::new(|| 1).try_with(|v| *v), Ok(1)),
     ] {
         in_thread(move || {
-            let object = ThreadLocal::new(|| common::OnDrop(|| panic!("in a destructor")));
+            let object = ThreadLocal::new(|| crate::common::OnDrop(|| panic!("in a destructor")));
             object.with(|_| ());
             in_thread(move || drop(object));
             assert!(catch_unwind(AssertUnwindSafe(first_use)).is_err());

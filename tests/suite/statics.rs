@@ -2,13 +2,11 @@
 
 #![cfg(feature = "alloc")]
 
-mod common;
-
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::thread;
 
-use common::in_thread;
+use crate::common::in_thread;
 use once_cell::sync::Lazy;
 use os_thread_local::ThreadLocal;
 

@@ -6,8 +6,6 @@
 
 #![cfg(feature = "alloc")]
 
-mod common;
-
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::panic::catch_unwind;
@@ -15,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
 
-use common::{in_thread, OnDrop, STD_DESTROYS};
+use crate::common::{in_thread, OnDrop, STD_DESTROYS};
 use os_thread_local::{PerThread, ThreadLocal};
 
 fn address<T>(value: &T) -> usize {

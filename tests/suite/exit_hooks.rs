@@ -6,9 +6,7 @@
 
 #![cfg(feature = "alloc")]
 
-mod common;
-
-use common::{Census, Counted, OnDrop, STD_DESTROYS};
+use crate::common::{Census, Counted, OnDrop, STD_DESTROYS};
 use os_thread_local::ThreadLocal;
 use std::cell::{Cell, RefCell};
 use std::panic::catch_unwind;

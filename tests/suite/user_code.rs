@@ -3,9 +3,7 @@
 
 #![cfg(feature = "alloc")]
 
-mod common;
-
-use common::{in_thread, OnDrop};
+use crate::common::{in_thread, OnDrop};
 use os_thread_local::{PerThread, ThreadLocal};
 use std::cell::{Cell, RefCell};
 use std::fmt;

@@ -2,13 +2,11 @@
 
 #![cfg(feature = "alloc")]
 
-mod common;
-
 use std::collections::HashSet;
 use std::panic::catch_unwind;
 use std::sync::{Arc, Mutex};
 
-use common::{in_thread, OnDrop};
+use crate::common::{in_thread, OnDrop};
 use os_thread_local::{AccessError, ThreadLocal};
 
 const ALL: [AccessError; 5] = [
@@ -115,10 +113,10 @@ fn the_panic_points_at_the_caller() {
     static RECURSIVE: ThreadLocal<std::cell::Cell<u32>> =
         ThreadLocal::new(|| RECURSIVE.with(|_| unreachable!()));
     let places = Arc::new(Mutex::new(vec![]));
-    let (p, me) = (Arc::clone(&places), common::this_thread());
+    let (p, me) = (Arc::clone(&places), crate::common::this_thread());
     let default = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
-        if common::this_thread() == me {
+        if crate::common::this_thread() == me {
             p.lock().unwrap().push(info.location().unwrap().file().to_string());
         } else {
             default(info);

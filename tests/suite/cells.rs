@@ -3,14 +3,12 @@
 
 #![cfg(feature = "alloc")]
 
-mod common;
-
 use std::cell::{Cell, RefCell};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::thread;
 
-use common::{in_thread, Log};
+use crate::common::{in_thread, Log};
 use os_thread_local::ThreadLocal;
 
 #[test]

@@ -2,14 +2,12 @@
 
 #![cfg(feature = "alloc")]
 
-mod common;
-
 use std::cell::{Cell, RefCell};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
 use std::thread;
 
-use common::{in_thread, Census, Log};
+use crate::common::{in_thread, Census, Log};
 use os_thread_local::{AccessError, ThreadLocal};
 
 #[test]

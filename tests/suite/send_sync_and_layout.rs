@@ -2,8 +2,6 @@
 
 #![cfg(feature = "alloc")]
 
-mod common;
-
 use std::cell::{Cell, RefCell};
 use std::mem::{align_of, size_of};
 use std::panic::{RefUnwindSafe, UnwindSafe};
@@ -11,7 +9,7 @@ use std::rc::Rc;
 use std::sync::{Arc, MutexGuard};
 use std::thread;
 
-use common::{Census, Log};
+use crate::common::{Census, Log};
 use os_thread_local::ThreadLocal;
 
 fn send_sync<T: Send + Sync>(_: &T) {}
@@ -117,7 +115,7 @@ fn values_with_an_alignment() {
     macro_rules! check {
         ($($align:literal)*) => {$({
             #[repr(align($align))]
-            struct Aligned(u8, #[allow(dead_code)] Option<common::Entry>); // the entry is there to be dropped
+            struct Aligned(u8, #[allow(dead_code)] Option<crate::common::Entry>); // the entry is there to be dropped
 
             let log = Log::new();
             let l = log.clone();
