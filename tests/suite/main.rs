@@ -1,6 +1,7 @@
 //! The tests that need no process of their own, in one program: each platform compiles and links it once.
 
-// The files beside this folder are programs because they install an allocator, end the process, exhaust the keys or count all memory.
+// The files beside this folder are programs of their own: they install an allocator, end or fork the process, exhaust the keys, count what
+// the whole process does, or depend on which thread comes first.
 
 #[path = "../children/mod.rs"]
 mod children;
