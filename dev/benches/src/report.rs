@@ -294,6 +294,11 @@ impl Run {
     /// What the figures were measured on, in a sentence or two.
     pub fn provenance(&self) -> String {
         let mut out = format!("Measured on: {}. {}", self.machine, self.load);
+        let repeated: usize = self.scenarios.iter().map(|scenario| scenario.repeated).sum();
+        let _ = write!(
+            out,
+            " {repeated} rounds were measured again because the processor ran at another speed."
+        );
         if let Some((spread, row)) = self.hot_spread() {
             let _ = write!(
                 out,

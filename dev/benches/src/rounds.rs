@@ -1,8 +1,12 @@
 //! Measuring in rounds: every round runs every row of a scenario once, and each round starts with another row. A machine
 //! that is busy for a while is busy for all rows, and the ratio of two rows within one round means something.
+//!
+//! A round in which the processor runs at another speed than in most is measured again: a virtual processor's clock can change by a half,
+//! for a second or for minutes, with what its neighbours do.
 
 use crate::clock::thread_time;
 use crate::stats::Quartiles;
+use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 type Run = Box<dyn FnMut(u64) -> f64>;
@@ -33,7 +37,14 @@ pub struct Scenario {
     operations: f64,
     rounds: usize,
     chunk: Duration,
+    /// How many rounds were measured again.
+    pub repeated: usize,
 }
+
+/// The rounds of a scenario have at the most this many times their number of attempts.
+const ATTEMPTS: usize = 3;
+/// By what part of it a round's reading of the processor's speed may differ from the usual one.
+const SPEED_TOLERANCE: f64 = 0.04;
 
 /// How long to measure.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -57,6 +68,7 @@ impl Scenario {
             operations: operations as f64,
             rounds: 101,
             chunk: Duration::from_millis(3),
+            repeated: 0,
         }
     }
 
@@ -99,13 +111,29 @@ impl Scenario {
             }
         }
         let count = self.rows.len();
-        for round in 0..self.rounds_of(effort) {
+        let wanted = self.rounds_of(effort);
+        let mut speeds = Vec::new();
+        let at_usual_speed = loop {
+            let round = speeds.len();
+            let mut readings = vec![processor_time_of_a_fixed_loop()];
             for index in 0..count {
                 let row = &mut self.rows[(round + index) % count];
                 let time = (row.run)(row.iterations);
                 row.samples.push(time / (row.iterations as f64 * self.operations));
-                turn();
+                readings.push(processor_time_of_a_fixed_loop());
+                if round < wanted {
+                    turn();
+                }
             }
+            speeds.push(Quartiles::of(readings).expect("there are two or more"));
+            let kept = usual(&speeds);
+            if kept.len() >= wanted || speeds.len() == ATTEMPTS * wanted {
+                break kept;
+            }
+        };
+        self.repeated = speeds.len() - wanted;
+        for row in &mut self.rows {
+            row.samples = at_usual_speed.iter().map(|round| row.samples[*round]).collect();
         }
         // The closures hold the objects of the scenario, and those are not to be in the way of the next.
         for row in &mut self.rows {
@@ -143,6 +171,33 @@ impl Row {
             self.iterations *= 2;
         }
     }
+}
+
+/// Additions that depend on each other: their time depends on the processor's clock alone.
+fn processor_time_of_a_fixed_loop() -> f64 {
+    time_once(|| {
+        let mut sum = 0_u64;
+        for n in 0..20_000 {
+            sum = black_box(sum + n);
+        }
+    })
+}
+
+/// The rounds at the speed that most rounds have.
+fn usual(speeds: &[Quartiles]) -> Vec<usize> {
+    let near = |a: f64, b: f64| (a / b - 1.0).abs() <= SPEED_TOLERANCE;
+    let like = |usual: f64| -> Vec<usize> {
+        let is_like =
+            |round: &usize| near(speeds[*round].q1, usual) && near(speeds[*round].q3, usual);
+        (0..speeds.len()).filter(is_like).collect()
+    };
+    let rounds =
+        speeds.iter().map(|speed| like(speed.median)).max_by_key(Vec::len).unwrap_or_default();
+    // Nothing is like anything else: the machine is too restless for this to help.
+    if rounds.is_empty() {
+        return (0..speeds.len()).collect();
+    }
+    rounds
 }
 
 /// Runs `body` so often and returns the processor time that it took, in nanoseconds.
