@@ -70,11 +70,12 @@ pip_need_locked() {
 }
 
 # cargo_need CRATE VERSION [ARGUMENT...]: a program from crates.io, in `$CI_DIR/cargo/bin`.
-cargo_need() { lock cargo-install cargo_need_locked "$@"; }
+cargo_need() { cargo_has "$@" || lock cargo-install cargo_need_locked "$@"; }
+cargo_has() { [ -x "$CI_DIR/cargo/bin/$1" ] && grep -q "^\"$1 $2 " "$CI_DIR/cargo/.crates.toml"; }
 cargo_need_locked() {
     local crate=$1 version=$2
     shift 2
-    [ -x "$CI_DIR/cargo/bin/$crate" ] && grep -q "^\"$crate $version " "$CI_DIR/cargo/.crates.toml" && return 0
+    ! cargo_has "$crate" "$version" || return 0 # another process has installed it meanwhile
     say "cargo install $crate $version"
     # The programs are used for seconds; how long they take to build is what matters.
     CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=off CARGO_TARGET_DIR=$CI_DIR/cargo/target \
