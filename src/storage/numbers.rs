@@ -493,3 +493,168 @@ impl NumberCache {
         self.len.set((len - surplus) as u8);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::collections::BTreeSet;
+    use alloc::vec::Vec;
+
+    fn content(cache: &NumberCache) -> Vec<u32> {
+        cache.numbers[..cache.len.get() as usize].iter().map(Cell::get).collect()
+    }
+
+    /// A multiplicative generator: the high bits of the product.
+    fn random(state: &mut u64, below: usize) -> usize {
+        *state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+        (*state >> 33) as usize % below
+    }
+
+    #[test]
+    fn each_number_has_one_place_in_the_buckets() {
+        let mut next = 0;
+        for bucket in 0..8 {
+            for index in [0, 1, bucket_len(bucket) - 1] {
+                assert_eq!(number_at(bucket, index), (next + index) as u32);
+                assert_eq!(locate((next + index) as u32), (bucket, index));
+            }
+            next += bucket_len(bucket);
+        }
+        assert_eq!(next, FIRST << 7);
+    }
+
+    #[test]
+    fn a_bucket_has_room_for_its_masks_and_bits() {
+        for bucket in 1..8 {
+            let (len, memory) = (bucket_len(bucket), Bucket::allocate(bucket).unwrap());
+            let words = masks(len) + len / BITS + (len / BITS + BITS - 1) / BITS;
+            assert_eq!(Bucket::layout(bucket), Layout::array::<usize>(words).ok());
+            drop(memory);
+        }
+        assert!(Bucket::allocate(BUCKETS).is_none());
+    }
+
+    /// Against a set of the free numbers, in buckets of which the last one has several words of full words. The buckets are not
+    /// installed: their masks are not those of the process.
+    #[test]
+    fn the_lowest_free_number_is_taken_with_its_group() {
+        let last = if SMALL { 6 } else { 5 };
+        let mut numbers = Numbers::NEW;
+        let memory: Vec<Bucket> =
+            (1..=last).map(|bucket| Bucket::allocate(bucket).unwrap()).collect();
+        for bucket in &memory {
+            numbers.later[bucket.bucket] = bucket.memory.as_ptr();
+        }
+        numbers.buckets += last;
+        let mut free: BTreeSet<u32> = (0..(FIRST << last) as u32).collect();
+        let mut taken = Vec::new();
+        let mut state = 1;
+        for round in 0..4 {
+            loop {
+                let most = 1 << random(&mut state, if round == 0 { 1 } else { 4 });
+                let cache = NumberCache::new();
+                let lowest = match free.iter().next() {
+                    Some(lowest) => *lowest,
+                    None => {
+                        assert!(!numbers.take(most, &cache));
+                        assert_eq!(content(&cache), []);
+                        break;
+                    }
+                };
+                let group = lowest & !(most as u32 - 1);
+                let expected: Vec<u32> =
+                    free.range(lowest..group + most as u32).rev().copied().collect();
+                assert!(numbers.take(most, &cache));
+                assert_eq!(content(&cache), expected);
+                for number in expected {
+                    free.remove(&number);
+                    taken.push(number);
+                }
+            }
+            // A few, so that full words stay between them; in the last round all.
+            let back = if round == 2 { taken.len() } else { 100 };
+            for _ in 0..back {
+                let number = taken.swap_remove(random(&mut state, taken.len()));
+                numbers.give_back(number);
+                free.insert(number);
+            }
+        }
+    }
+
+    #[test]
+    fn a_cache_is_sorted() {
+        let (cache, mut expected, mut state) = (NumberCache::new(), Vec::new(), 1);
+        for round in 0..200 {
+            assert!(cache.is_empty() && cache.pop().is_none() && cache.lowest().is_none());
+            while !cache.is_full() {
+                assert!(expected.len() < NumberCache::MOST);
+                // 0 is below any limit that another test may set.
+                let number =
+                    if expected.is_empty() { 0 } else { random(&mut state, 1000) as u32 + 1 };
+                cache.insert(number);
+                expected.push(number);
+                expected.sort_unstable_by(|a, b| b.cmp(a));
+                assert_eq!(content(&cache), expected);
+                assert_eq!(cache.lowest(), Some(0));
+                assert_eq!(cache.has_many(), expected.len() > NumberCache::FEW);
+            }
+            assert_eq!(expected.len(), NumberCache::MOST);
+            let (none, mut back) = (round % 2 == 0, Vec::new());
+            cache.keep_few(none, |number| back.push(number));
+            let few = if none { 0 } else { NumberCache::FEW };
+            assert_eq!(back, expected[..expected.len() - few]);
+            expected.drain(..back.len());
+            while let Some(number) = expected.pop() {
+                assert_eq!(cache.pop(), Some(number));
+            }
+        }
+    }
+
+    #[test]
+    fn the_requests_of_a_thread_double() {
+        let cache = NumberCache::new();
+        let requests: Vec<usize> = (0..6).map(|_| cache.next_request()).collect();
+        assert_eq!(requests, if SMALL { [1; 6] } else { [1, 2, 4, 8, 8, 8] });
+    }
+
+    #[test]
+    fn a_token_holds_its_stripe() {
+        for stripe in 0..STRIPES {
+            let token = token(5 * TOKEN_ALIGN, stripe);
+            assert_eq!(stripe_of(token), stripe);
+            assert_eq!(token & SEVERAL, 0);
+            assert_eq!(token - 2 * stripe, 5 * TOKEN_ALIGN);
+        }
+    }
+
+    #[test]
+    fn a_mask_covers_the_records_that_were_added() {
+        if STRIPES == 1 {
+            return;
+        }
+        let stripes = |mask: &Mask| match mask.whereabouts() {
+            Whereabouts::Stripes(stripes) => stripes.collect::<Vec<_>>(),
+            _ => Vec::new(),
+        };
+        let add = |mask: &Mask, token| mask.add(token, several(token));
+        let [a, b, c] = [(1, 0), (2, 0), (3, STRIPES - 1)].map(|(n, s)| token(n * TOKEN_ALIGN, s));
+        let mask = Mask(AtomicUsize::new(0));
+        assert!(mask.whereabouts() == Whereabouts::Nowhere && !mask.is_only(a));
+        add(&mask, a);
+        add(&mask, a);
+        assert!(
+            mask.whereabouts() == Whereabouts::Record(a) && mask.is_only(a) && !mask.is_only(b)
+        );
+        add(&mask, b);
+        assert!(stripes(&mask) == [0] && !mask.is_only(a) && !mask.is_only(b));
+        add(&mask, a);
+        assert_eq!(stripes(&mask), [0]);
+        add(&mask, c);
+        add(&mask, b);
+        assert_eq!(stripes(&mask), [0, STRIPES - 1]);
+        mask.set_only(c);
+        assert!(mask.whereabouts() == Whereabouts::Record(c) && mask.is_only(c));
+        add(&mask, a);
+        assert_eq!(stripes(&mask), [0, STRIPES - 1]);
+    }
+}
