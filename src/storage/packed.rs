@@ -129,6 +129,10 @@ mod tests {
                 assert_eq!(word.assign(*number as u32, locator), Ok(()));
                 assert_eq!(word.assign(7, locator), Err(*number as u32));
                 assert_eq!(word.number(), Some(*number as u32), "{} {:?}", number, locator);
+                let packed =
+                    *number < INDIRECT && matches!(locator, Locator::Read(upper) if upper <= LOWER);
+                assert_eq!(word.packed_number().is_some(), packed, "{} {:?}", number, locator);
+                assert!(!packed || word.packed_number() == word.number());
             }
         }
     }
@@ -143,6 +147,7 @@ mod tests {
             assert!(pack(31, ReadIndirect(LOWER + 1)) & LOWER >= UNPACKED);
         }
         assert!(SlotWord::new().0.into_inner() & LOWER >= UNPACKED);
+        assert_eq!(SlotWord::new().packed_number(), None);
         assert!(pack(MAX_NUMBER, Read(0)) != UNASSIGNED);
     }
 }
