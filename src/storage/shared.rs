@@ -159,6 +159,8 @@ impl Pool {
 /// a lock is acquired.
 static PROCESS: AtomicUsize = AtomicUsize::new(0);
 const MENDING: usize = !(usize::MAX >> 1);
+// No process id has the bit: ids are positive `i32`s.
+const _: () = assert!(MENDING > i32::MAX as usize);
 
 /// How many forks are in progress, plus one until the fork handlers are installed. While it is not 0, this may be a child that has not
 /// released the locks: the forking thread has incremented it before the fork.
