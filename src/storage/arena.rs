@@ -209,3 +209,80 @@ impl Chunks {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::boxed::Box;
+    use alloc::vec::Vec;
+
+    #[test]
+    fn the_class_is_the_smallest_that_fits() {
+        if SMALL {
+            return;
+        }
+        for size in 1..2 * CLASSES * GRAIN {
+            let grains = (0..).find(|grains| grains * GRAIN >= size).unwrap();
+            let class = match grains.checked_sub(FIRST_CLASS) {
+                Some(class) if class < CLASSES => class,
+                _ => NO_CLASS,
+            };
+            let layout = |align| Layout::from_size_align(size, align).unwrap();
+            assert_eq!(class_of(layout(GRAIN)), class, "{} bytes", size);
+            assert_eq!(class_of(layout(2 * GRAIN)), NO_CLASS);
+        }
+        if usize::BITS == 64 {
+            // The header of a block, rounded up to `GRAIN`, and a value.
+            assert_eq!(class_of(Layout::from_size_align(48 + 128, 8).unwrap()), CLASSES - 1);
+            assert_eq!(class_of(Layout::from_size_align(48, 8).unwrap()), 0);
+        }
+    }
+
+    #[test]
+    fn blocks_do_not_overlap_and_are_used_again() {
+        if SMALL {
+            return;
+        }
+        let arena = Box::new(Arena::new());
+        for _ in 0..3 {
+            // SAFETY: no block of the arena is used.
+            unsafe { arena.reset() };
+            assert!(arena.allocate(NO_CLASS).is_none());
+            let mut blocks = Vec::new();
+            // The classes in turn; then the rest of the last chunk.
+            let mut class = 0;
+            loop {
+                let block = match arena.allocate(class) {
+                    Some(block) => block,
+                    None if class > 0 => {
+                        class = 0;
+                        continue;
+                    }
+                    None => break,
+                };
+                let size = (class + FIRST_CLASS) * GRAIN;
+                assert_eq!(block.as_ptr() as usize % GRAIN, 0);
+                // SAFETY: the block has this size.
+                unsafe { block.as_ptr().write_bytes(blocks.len() as u8, size) };
+                blocks.push((block, size));
+                class = (class + 1) % CLASSES;
+            }
+            let total: usize = blocks.iter().map(|(_, size)| size).sum();
+            assert!(total > MOST * 3 / 4 && total <= MOST + INLINE, "{} bytes", total);
+            for (i, (block, size)) in blocks.iter().enumerate() {
+                for at in 0..*size {
+                    // SAFETY: the block has this size, and was written.
+                    assert_eq!(unsafe { block.as_ptr().add(at).read() }, i as u8);
+                }
+            }
+            for (class, (block, _)) in blocks.iter().enumerate().take(CLASSES) {
+                // SAFETY: the block has this class, and is not used any more.
+                unsafe { arena.free(*block, class) };
+                assert_eq!(arena.allocate_now(class), Some(*block));
+                assert_eq!(arena.allocate_now(class), None);
+            }
+        }
+        // SAFETY: no block of the arena is used.
+        unsafe { arena.reset() };
+    }
+}
