@@ -140,6 +140,8 @@ mod tests {
     #[test]
     fn only_a_packed_word_passes_for_a_slot_number() {
         use Locator::*;
+        assert_eq!(pack(31, Read(5)) >> HALF, 5);
+        assert_eq!(pack(31, ReadIndirect(5)) >> HALF, 5);
         assert!(pack(31, Read(LOWER)) & LOWER < INLINE);
         assert!(pack(31, Read(LOWER + 1)) & LOWER >= UNPACKED);
         if direct::POSSIBLE {
