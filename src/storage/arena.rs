@@ -18,7 +18,7 @@ const GRAIN: usize = 16;
 pub(crate) const HEADER: usize = 5 * mem::size_of::<usize>() + mem::size_of::<u32>() * 2;
 /// The grains of a block of the first class. No block is smaller: each has a header.
 const FIRST_CLASS: usize = HEADER / GRAIN;
-/// The largest class takes a header and a value of 128 bytes.
+/// The largest class takes a header and a value of 128 bytes; on 32-bit targets, of 120 bytes.
 const CLASSES: usize = (HEADER + 128) / GRAIN - FIRST_CLASS + 1;
 /// The size of the chunk inside the record: five word-sized values on 64-bit targets.
 const INLINE: usize = 240;

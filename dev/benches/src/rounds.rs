@@ -41,7 +41,7 @@ pub struct Scenario {
     pub repeated: usize,
 }
 
-/// The rounds of a scenario have at the most this many times their number of attempts.
+/// A scenario makes at most this many times as many rounds as it needs.
 const ATTEMPTS: usize = 3;
 /// By what part of it a round's reading of the processor's speed may differ from the usual one.
 const SPEED_TOLERANCE: f64 = 0.04;
@@ -127,8 +127,12 @@ impl Scenario {
             }
             speeds.push(Quartiles::of(readings).expect("there are two or more"));
             let kept = usual(&speeds);
-            if kept.len() >= wanted || speeds.len() == ATTEMPTS * wanted {
+            if kept.len() >= wanted {
                 break kept;
+            }
+            if speeds.len() == ATTEMPTS * wanted {
+                // Few of very many would look exact: the machine is too restless to choose.
+                break if kept.len() * 2 < wanted { (0..speeds.len()).collect() } else { kept };
             }
         };
         self.repeated = speeds.len() - wanted;
@@ -183,7 +187,7 @@ fn processor_time_of_a_fixed_loop() -> f64 {
     })
 }
 
-/// The rounds at the speed that most rounds have.
+/// The rounds at the speed that most rounds have, whose quartiles are both near to it.
 fn usual(speeds: &[Quartiles]) -> Vec<usize> {
     let near = |a: f64, b: f64| (a / b - 1.0).abs() <= SPEED_TOLERANCE;
     let like = |usual: f64| -> Vec<usize> {
@@ -191,13 +195,7 @@ fn usual(speeds: &[Quartiles]) -> Vec<usize> {
             |round: &usize| near(speeds[*round].q1, usual) && near(speeds[*round].q3, usual);
         (0..speeds.len()).filter(is_like).collect()
     };
-    let rounds =
-        speeds.iter().map(|speed| like(speed.median)).max_by_key(Vec::len).unwrap_or_default();
-    // Nothing is like anything else: the machine is too restless for this to help.
-    if rounds.is_empty() {
-        return (0..speeds.len()).collect();
-    }
-    rounds
+    speeds.iter().map(|speed| like(speed.median)).max_by_key(Vec::len).unwrap_or_default()
 }
 
 /// Runs `body` so often and returns the processor time that it took, in nanoseconds.
