@@ -51,6 +51,13 @@ pub fn is_slow() -> bool {
     runner().map_or(false, |runner| !runner.contains("ld-linux"))
 }
 
+/// Whether this is QEMU's user mode. A child that it forks can wait for ever for a lock of QEMU itself, which another thread of the
+/// parent held at the fork: once in about a thousand forks. It never comes to its alarm, which ends every other child that
+/// hangs. A case in which that happens is run again.
+pub fn is_qemu() -> bool {
+    runner().map_or(false, |runner| runner.contains("qemu-"))
+}
+
 /// What cargo was told to start the programs of this target with.
 fn runner() -> Option<String> {
     env::vars()
