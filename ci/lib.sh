@@ -90,8 +90,8 @@ cross_cargo() {
     RUSTC=/usr/bin/rustc RUSTDOC=/usr/bin/rustdoc RUSTC_BOOTSTRAP=1 /usr/bin/cargo "$@"
 }
 
-# Has rustdoc compile the doc tests of the following commands as one program, where it can: a program each takes ten times as long. They
-# run in a process each all the same.
+# Has rustdoc compile the doc tests of the following commands as one program, where it can: 11 s of processor time instead of 37. They run
+# in a process each all the same.
 merge_doc_tests() {
     export RUSTC_BOOTSTRAP=1
     ! grep -q -e --merge-doctests <<<"$("${RUSTDOC:-rustdoc}" -Zunstable-options --help)" ||

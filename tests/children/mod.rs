@@ -45,8 +45,8 @@ pub fn child(case: &str) -> Command {
     command
 }
 
-/// Whether an emulator, Wine or Valgrind runs this, which takes some thirty times as long: what a test repeats for chance's sake it
-/// repeats less often there.
+/// Whether an emulator, Wine or Valgrind runs this, which takes many times as long: what a test repeats for chance's sake it repeats
+/// less often there.
 pub fn is_slow() -> bool {
     runner().map_or(false, |runner| !runner.contains("ld-linux"))
 }

@@ -103,7 +103,7 @@ impl Scenario {
         ((self.rounds_of(effort) * self.rows.len()) as u64, self.chunk)
     }
 
-    /// Measures all rows. Calls `turn` after the turn of each.
+    /// Measures all rows. Calls `turn` after each of the turns that were planned, not after those of rounds that are measured again.
     pub fn measure(&mut self, effort: Effort, mut turn: impl FnMut()) {
         if effort != Effort::Smoke {
             for row in &mut self.rows {
