@@ -4,6 +4,7 @@ use crate::floors::{self, Verdict};
 use crate::machine::Load;
 use crate::peers::{self, ANCESTOR, DIRECT, NOTHING, OURS, RAW, STD, THREAD_LOCAL};
 use crate::rounds::Scenario;
+use crate::scenarios::HOT_SPREAD;
 use crate::stats::{human, Quartiles};
 use std::fmt::Write;
 use std::path::Path;
@@ -286,9 +287,6 @@ pub struct Run {
     pub machine: String,
     pub load: Load,
 }
-
-/// The spread of a row of the hot path up to which its figures may be committed.
-const HOT_SPREAD: f64 = 0.1;
 
 impl Run {
     /// What the figures were measured on, in a sentence or two.

@@ -1,7 +1,7 @@
 //! Measuring in rounds: every round runs every row of a scenario once, and each round starts with another row. A machine
 //! that is busy for a while is busy for all rows, and the ratio of two rows within one round means something.
 //!
-//! A round in which the processor runs at another speed than in most is measured again: a virtual processor's clock can change by a half,
+//! A round in which the processor runs at another speed than in most is measured again: a virtual processor's speed can change by a half,
 //! for a second or for minutes, with what its neighbours do.
 
 use crate::clock::thread_time;
@@ -37,12 +37,18 @@ pub struct Scenario {
     operations: f64,
     rounds: usize,
     chunk: Duration,
+    /// If a row's quartiles are further apart, as a part of its median, the scenario is measured again.
+    most_spread: f64,
     /// How many rounds were measured again.
     pub repeated: usize,
 }
 
-/// A scenario makes at most this many times as many rounds as it needs.
-const ATTEMPTS: usize = 3;
+/// How often a scenario is measured at most, if its rows spread too far.
+const MEASUREMENTS: usize = 20;
+/// A measurement makes at most this many times as many rounds as it needs.
+const ATTEMPTS: usize = 10;
+/// After this many times as many, half of the rounds at one speed are enough.
+const ATTEMPTS_FOR_HALF: usize = 3;
 /// By what part of it a round's reading of the processor's speed may differ from the usual one.
 const SPEED_TOLERANCE: f64 = 0.04;
 
@@ -68,6 +74,7 @@ impl Scenario {
             operations: operations as f64,
             rounds: 101,
             chunk: Duration::from_millis(3),
+            most_spread: f64::INFINITY,
             repeated: 0,
         }
     }
@@ -76,6 +83,12 @@ impl Scenario {
     pub fn rounds(mut self, rounds: usize, chunk: Duration) -> Scenario {
         self.rounds = rounds;
         self.chunk = chunk;
+        self
+    }
+
+    /// Measures the scenario again, up to `MEASUREMENTS` times, if a row's quartiles are further apart than this part of its median.
+    pub fn most_spread(mut self, spread: f64) -> Scenario {
+        self.most_spread = spread;
         self
     }
 
@@ -110,8 +123,32 @@ impl Scenario {
                 row.calibrate(self.chunk);
             }
         }
+        for measurement in 1..=MEASUREMENTS {
+            let mut turn = || {
+                if measurement == 1 {
+                    turn();
+                }
+            };
+            self.repeated += self.measure_once(self.rounds_of(effort), &mut turn);
+            if self.largest_spread() < self.most_spread || effort == Effort::Smoke {
+                break;
+            }
+        }
+        // The closures hold the objects of the scenario, and those are not to be in the way of the next.
+        for row in &mut self.rows {
+            row.run = Box::new(|_| unreachable!("a measured scenario is not measured again"));
+        }
+    }
+
+    /// The spread of the row that has the largest.
+    fn largest_spread(&self) -> f64 {
+        self.rows.iter().filter_map(Row::quartiles).map(|row| row.spread()).fold(0.0, f64::max)
+    }
+
+    /// Measures so many rounds at one speed, and returns how many more it took. Calls `turn` after each turn of the planned rounds.
+    fn measure_once(&mut self, wanted: usize, mut turn: impl FnMut()) -> usize {
         let count = self.rows.len();
-        let wanted = self.rounds_of(effort);
+        self.rows.iter_mut().for_each(|row| row.samples.clear());
         let mut speeds = Vec::new();
         let at_usual_speed = loop {
             let round = speeds.len();
@@ -130,19 +167,18 @@ impl Scenario {
             if kept.len() >= wanted {
                 break kept;
             }
+            if speeds.len() >= ATTEMPTS_FOR_HALF * wanted && kept.len() * 2 >= wanted {
+                break kept;
+            }
             if speeds.len() == ATTEMPTS * wanted {
                 // Few of very many would look exact: the machine is too restless to choose.
-                break if kept.len() * 2 < wanted { (0..speeds.len()).collect() } else { kept };
+                break (0..speeds.len()).collect();
             }
         };
-        self.repeated = speeds.len() - wanted;
         for row in &mut self.rows {
             row.samples = at_usual_speed.iter().map(|round| row.samples[*round]).collect();
         }
-        // The closures hold the objects of the scenario, and those are not to be in the way of the next.
-        for row in &mut self.rows {
-            row.run = Box::new(|_| unreachable!("a measured scenario is not measured again"));
-        }
+        speeds.len() - wanted
     }
 
     pub fn find(&self, peer: &str) -> Option<&Row> {
@@ -177,13 +213,20 @@ impl Row {
     }
 }
 
-/// Additions that depend on each other: their time depends on the processor's clock alone.
+/// Calls and loads that the processor can overlap, as in the hot rows: their time depends on its clock, and on what another hardware thread
+/// of the same core leaves.
 fn processor_time_of_a_fixed_loop() -> f64 {
+    #[inline(never)]
+    fn step(words: &[u64; 64], n: usize) -> u64 {
+        words[n % 64]
+    }
+    let (words, step) = (black_box([1; 64]), black_box(step as fn(&[u64; 64], usize) -> u64));
     time_once(|| {
-        let mut sum = 0_u64;
+        let mut sum = 0;
         for n in 0..20_000 {
-            sum = black_box(sum + n);
+            sum += step(&words, n);
         }
+        black_box(sum);
     })
 }
 
