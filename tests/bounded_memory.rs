@@ -86,7 +86,7 @@ fn a_value_costs_at_most_48_bytes() {
     assert!(each <= 48, "{}", each);
 
     // The same over many, the growth of the thread's table included.
-    const OBJECTS: usize = 100_000;
+    const OBJECTS: usize = if EMULATED { 20_000 } else { 100_000 };
     let objects: Arc<Vec<ThreadLocal<u64>>> =
         Arc::new((0..OBJECTS).map(|_| ThreadLocal::new(|| 1)).collect());
     objects.iter().for_each(|o| o.prepare().unwrap());
@@ -107,7 +107,7 @@ fn a_value_costs_at_most_48_bytes() {
 const EMULATED: bool = cfg!(not(any(target_arch = "x86_64", target_arch = "x86")));
 
 fn a_million_one_after_another() {
-    const OBJECTS: u32 = if EMULATED { 50_000 } else { 1_000_000 };
+    const OBJECTS: u32 = if EMULATED { 20_000 } else { 1_000_000 };
     let once = |i| {
         let object = ThreadLocal::new(|| Cell::new(0u32));
         assert_eq!(object.replace(i), 0);

@@ -9,6 +9,7 @@ use std::mem;
 use std::sync::{mpsc, Arc, Barrier};
 use std::thread;
 
+use crate::children;
 use crate::common::{Census, Counted, LastWords, OnDrop};
 use os_thread_local::{reclaim, ThreadLocal};
 
@@ -66,43 +67,52 @@ fn counted(n: usize, census: &Census) -> Vec<ThreadLocal<Counted, impl Fn() -> C
         .collect()
 }
 
+/// How many objects, of `count` on a machine that is not emulated.
+fn unless_slow(count: usize) -> usize {
+    if children::is_slow() {
+        count / 5
+    } else {
+        count
+    }
+}
+
 fn all_destroyed_at_home(n: usize, census: &Census) {
     reclaim();
     assert_eq!((census.built(), census.dropped(), census.strayed()), (n, n, 0));
 }
 
 #[test]
-fn fifty_thousand_dropped_while_three_threads_end() {
-    const OBJECTS: usize = 50_000;
+fn many_dropped_while_three_threads_end() {
+    let count = unless_slow(50_000);
     let census = Census::new();
-    while_threads_end(counted(OBJECTS, &census), drop);
-    all_destroyed_at_home(THREADS * OBJECTS, &census);
+    while_threads_end(counted(count, &census), drop);
+    all_destroyed_at_home(THREADS * count, &census);
 }
 
 #[test]
 fn from_the_back_where_the_threads_begin() {
-    const OBJECTS: usize = 20_000;
+    let count = unless_slow(20_000);
     let census = Census::new();
-    while_threads_end(counted(OBJECTS, &census), |mut objects| {
+    while_threads_end(counted(count, &census), |mut objects| {
         while let Some(object) = objects.pop() {
             drop(object);
         }
     });
-    all_destroyed_at_home(THREADS * OBJECTS, &census);
+    all_destroyed_at_home(THREADS * count, &census);
 }
 
 #[test]
 fn moved_about_and_then_dropped() {
-    const OBJECTS: usize = 10_000;
+    let count = unless_slow(10_000);
     let census = Census::new();
-    while_threads_end(counted(OBJECTS, &census), |mut objects| {
+    while_threads_end(counted(count, &census), |mut objects| {
         // Within their vector, out of it and back, into boxes, into a vector that grows.
         for round in 1..4 {
-            for i in 0..OBJECTS {
-                objects.swap(i, (i * 7 + round) % OBJECTS);
+            for i in 0..count {
+                objects.swap(i, (i * 7 + round) % count);
             }
         }
-        objects.rotate_left(OBJECTS / 3);
+        objects.rotate_left(count / 3);
         let boxed: Vec<_> = objects.into_iter().map(Box::new).collect();
         let mut grown = Vec::new();
         for object in boxed {
@@ -114,14 +124,14 @@ fn moved_about_and_then_dropped() {
             drop(grown.swap_remove(at));
         }
     });
-    all_destroyed_at_home(THREADS * OBJECTS, &census);
+    all_destroyed_at_home(THREADS * count, &census);
 }
 
 #[test]
 fn sent_to_another_thread_and_dropped_there() {
-    const OBJECTS: usize = 10_000;
+    let count = unless_slow(10_000);
     let census = Census::new();
-    while_threads_end(counted(OBJECTS, &census), |objects| {
+    while_threads_end(counted(count, &census), |objects| {
         let (send, receive) = mpsc::channel();
         let last = thread::spawn(move || receive.into_iter().for_each(drop));
         for object in objects {
@@ -130,24 +140,24 @@ fn sent_to_another_thread_and_dropped_there() {
         drop(send);
         last.join().unwrap();
     });
-    all_destroyed_at_home(THREADS * OBJECTS, &census);
+    all_destroyed_at_home(THREADS * count, &census);
 }
 
 /// Values without a destructor need not be destroyed by their own threads, so the dropping thread frees them.
 #[test]
 fn values_without_destructors() {
-    const OBJECTS: usize = 20_000;
+    let count = unless_slow(20_000);
     let objects: Vec<ThreadLocal<[u64; 4]>> =
-        (0..OBJECTS).map(|_| ThreadLocal::new(|| [1; 4])).collect();
+        (0..count).map(|_| ThreadLocal::new(|| [1; 4])).collect();
     while_threads_end(objects, drop);
 }
 
 /// Used by the main thread too, whose values go at once while the others' are being destroyed.
 #[test]
 fn with_a_value_of_the_dropping_thread() {
-    const OBJECTS: usize = 10_000;
+    let count = unless_slow(10_000);
     let census = Census::new();
-    while_threads_end(counted(OBJECTS, &census), |mut objects| {
+    while_threads_end(counted(count, &census), |mut objects| {
         for object in &mut objects {
             object.with(|_| ());
         }
@@ -158,16 +168,16 @@ fn with_a_value_of_the_dropping_thread() {
         }
         drop(objects);
     });
-    all_destroyed_at_home((THREADS + 1) * OBJECTS, &census);
+    all_destroyed_at_home((THREADS + 1) * count, &census);
 }
 
 /// The places of dropped objects are taken by new ones with the same numbers at once.
 #[test]
 fn replaced_by_new_objects_meanwhile() {
-    const OBJECTS: usize = 10_000;
+    let count = unless_slow(10_000);
     let census = Census::new();
     let c = census.clone();
-    while_threads_end(counted(OBJECTS, &census), move |objects| {
+    while_threads_end(counted(count, &census), move |objects| {
         for object in objects {
             drop(object);
             let c = c.clone();
@@ -176,7 +186,7 @@ fn replaced_by_new_objects_meanwhile() {
             next.with(|_| ());
         }
     });
-    all_destroyed_at_home((THREADS + 1) * OBJECTS, &census);
+    all_destroyed_at_home((THREADS + 1) * count, &census);
 }
 
 /// Moving an object takes nothing along but two words: every thread finds its value again.
