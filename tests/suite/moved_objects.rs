@@ -67,7 +67,7 @@ fn counted(n: usize, census: &Census) -> Vec<ThreadLocal<Counted, impl Fn() -> C
         .collect()
 }
 
-/// How many objects, of `count` on a machine that is not emulated.
+/// `count`, or a fifth of it where the test would take long: see `children::is_slow`.
 fn unless_slow(count: usize) -> usize {
     if children::is_slow() {
         count / 5

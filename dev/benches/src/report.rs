@@ -295,12 +295,12 @@ impl Run {
         let repeated: usize = self.scenarios.iter().map(|scenario| scenario.repeated).sum();
         let _ = write!(
             out,
-            " {repeated} rounds were measured again because the processor ran at another speed."
+            " {repeated} rounds were measured again: the processor ran at another speed, or hot rows spread too far."
         );
         if let Some((spread, row)) = self.hot_spread() {
             let _ = write!(
                 out,
-                " The largest interquartile range of a hot-path row: {:.0} % of its median ({row}).",
+                " The largest interquartile range of a hot-path row: {:.1} % of its median ({row}).",
                 spread * 100.0
             );
         }
@@ -325,7 +325,7 @@ impl Run {
             return Some(self.load.to_string());
         }
         self.hot_spread().filter(|(spread, _)| *spread >= HOT_SPREAD).map(|(spread, row)| {
-            format!("the quartiles of {row} are {:.0} % apart", spread * 100.0)
+            format!("the quartiles of {row} are {:.1} % apart", spread * 100.0)
         })
     }
 

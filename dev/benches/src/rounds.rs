@@ -123,17 +123,20 @@ impl Scenario {
                 row.calibrate(self.chunk);
             }
         }
+        let wanted = self.rounds_of(effort);
+        let mut made = 0;
         for measurement in 1..=MEASUREMENTS {
             let mut turn = || {
                 if measurement == 1 {
                     turn();
                 }
             };
-            self.repeated += self.measure_once(self.rounds_of(effort), &mut turn);
+            made += self.measure_once(wanted, &mut turn);
             if self.largest_spread() < self.most_spread || effort == Effort::Smoke {
                 break;
             }
         }
+        self.repeated = made - wanted;
         // The closures hold the objects of the scenario, and those are not to be in the way of the next.
         for row in &mut self.rows {
             row.run = Box::new(|_| unreachable!("a measured scenario is not measured again"));
@@ -145,7 +148,7 @@ impl Scenario {
         self.rows.iter().filter_map(Row::quartiles).map(|row| row.spread()).fold(0.0, f64::max)
     }
 
-    /// Measures so many rounds at one speed, and returns how many more it took. Calls `turn` after each turn of the planned rounds.
+    /// Measures so many rounds at one speed, and returns how many it made. Calls `turn` after each turn of the planned rounds.
     fn measure_once(&mut self, wanted: usize, mut turn: impl FnMut()) -> usize {
         let count = self.rows.len();
         self.rows.iter_mut().for_each(|row| row.samples.clear());
@@ -178,7 +181,7 @@ impl Scenario {
         for row in &mut self.rows {
             row.samples = at_usual_speed.iter().map(|round| row.samples[*round]).collect();
         }
-        speeds.len() - wanted
+        speeds.len()
     }
 
     pub fn find(&self, peer: &str) -> Option<&Row> {

@@ -26,9 +26,8 @@ mod hot;
 mod parallel;
 mod per_thread;
 
-pub use hot::HOT_SPREAD;
-
 pub use crowd::Gate;
+pub use hot::HOT_SPREAD;
 
 use crate::rounds::Scenario;
 
