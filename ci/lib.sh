@@ -13,6 +13,8 @@ cd "$ROOT"
 export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-never}
 # Debug information takes most of the time and all of the disk of a cross build, and CI does not debug.
 export CARGO_PROFILE_DEV_DEBUG=${CARGO_PROFILE_DEV_DEBUG:-0}
+# Many tests panic on purpose, and a backtrace takes seconds in an emulator and under a checker.
+export RUST_BACKTRACE=0
 # CI builds each program once.
 export CARGO_INCREMENTAL=${CARGO_INCREMENTAL:-0}
 

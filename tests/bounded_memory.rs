@@ -3,6 +3,7 @@
 
 #![cfg(feature = "alloc")]
 
+mod children;
 mod common;
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -12,6 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{mpsc, Arc, Barrier};
 use std::thread;
 
+use children::fewer;
 use common::{in_thread, not_the_main_thread};
 use os_thread_local::{reclaim, ThreadLocal};
 
@@ -86,9 +88,9 @@ fn a_value_costs_at_most_48_bytes() {
     assert!(each <= 48, "{}", each);
 
     // The same over many, the growth of the thread's table included.
-    const OBJECTS: usize = if EMULATED { 20_000 } else { 100_000 };
+    let count = fewer(100_000);
     let objects: Arc<Vec<ThreadLocal<u64>>> =
-        Arc::new((0..OBJECTS).map(|_| ThreadLocal::new(|| 1)).collect());
+        Arc::new((0..count).map(|_| ThreadLocal::new(|| 1)).collect());
     objects.iter().for_each(|o| o.prepare().unwrap());
     let theirs = Arc::clone(&objects);
     let in_use = thread::spawn(move || {
@@ -98,16 +100,13 @@ fn a_value_costs_at_most_48_bytes() {
     })
     .join()
     .unwrap();
-    let each = in_use / OBJECTS - 8;
-    println!("overhead of each of {} values: {} bytes", OBJECTS, each);
+    let each = in_use / count - 8;
+    println!("overhead of each of {} values: {} bytes", count, each);
     assert!(each <= 48 + 2 * 8, "{}", each);
 }
 
-/// Large numbers take an emulator minutes, and say nothing new there.
-const EMULATED: bool = cfg!(not(any(target_arch = "x86_64", target_arch = "x86")));
-
 fn a_million_one_after_another() {
-    const OBJECTS: u32 = if EMULATED { 20_000 } else { 1_000_000 };
+    let count = if children::is_slow() { 20_000 } else { 1_000_000 };
     let once = |i| {
         let object = ThreadLocal::new(|| Cell::new(0u32));
         assert_eq!(object.replace(i), 0);
@@ -120,7 +119,7 @@ fn a_million_one_after_another() {
     once(0);
     boxed_once(0);
     let before = live();
-    for i in 0..OBJECTS / 2 {
+    for i in 0..count / 2 {
         once(i);
         boxed_once(i);
     }
@@ -132,7 +131,7 @@ fn threads_leave_nothing() {
     let objects: Arc<Vec<ThreadLocal<Box<u32>>>> =
         Arc::new((0..100).map(|_| ThreadLocal::new(|| Box::new(1))).collect());
     let left = left_by(|| {
-        for _ in 0..200 {
+        for _ in 0..fewer(200) {
             let objects = Arc::clone(&objects);
             thread::spawn(move || {
                 FOO.with(|_| ());
@@ -142,7 +141,7 @@ fn threads_leave_nothing() {
             .unwrap();
         }
     });
-    // A thread's record alone is larger than 256 bytes: 200 of them would show.
+    // A thread's record alone is larger than 256 bytes: 40 of them would show.
     assert!(left < 4_096, "{} bytes", left);
 }
 
@@ -155,8 +154,9 @@ fn what_ended_threads_leave_is_little() {
             Arc::new((0..count).map(|_| ThreadLocal::new(|| 1)).collect());
         objects.iter().for_each(|o| o.prepare().unwrap());
         let before = live() as isize;
-        let all_at_once = Arc::new(Barrier::new(40));
-        let threads: Vec<_> = (0..40)
+        let count_of_threads = fewer(40);
+        let all_at_once = Arc::new(Barrier::new(count_of_threads));
+        let threads: Vec<_> = (0..count_of_threads)
             .map(|_| {
                 let (objects, all_at_once) = (objects.clone(), all_at_once.clone());
                 thread::spawn(move || {
@@ -202,7 +202,7 @@ fn a_thread_that_only_sees_short_lived_objects() {
     let (run, join) = pool_thread();
     // Values with a destructor wait for their thread; its next first use destroys them.
     let left = left_by(|| {
-        for _ in 0..2_000 {
+        for _ in 0..fewer(2_000) {
             let object = Arc::new(ThreadLocal::new(|| Box::new([0u64; 16])));
             let theirs = Arc::clone(&object);
             run(Box::new(move || theirs.with(|_| ())));
@@ -282,7 +282,7 @@ fn initializers_that_panic() {
     let hook = panic::take_hook();
     panic::set_hook(Box::new(|_| ()));
     let left = left_by(|| {
-        for _ in 0..if EMULATED { 50 } else { 1_000 } {
+        for _ in 0..if children::is_slow() { 50 } else { 1_000 } {
             let access = AssertUnwindSafe(|| object.with(|_| ()));
             assert!(panic::catch_unwind(access).is_err());
         }

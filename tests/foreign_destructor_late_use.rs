@@ -176,7 +176,7 @@ fn nothing_is_left_behind() {
 }
 
 fn every_combination() {
-    const THREADS: usize = 50;
+    let threads = children::fewer(50);
     // The order of keys: FIRST's, the crate's, LAST's.
     for key in [&FIRST, &LAST] {
         set(key, 1);
@@ -206,21 +206,21 @@ fn every_combination() {
                     let calls = CALLS.load(SeqCst);
                     // What a few threads leave for later ones is there after the first ones.
                     left_by(8, key, round, before);
-                    let left = left_by(THREADS, key, round, before);
-                    assert_eq!(CALLS.load(SeqCst) - calls, 8 + THREADS);
+                    let left = left_by(threads, key, round, before);
+                    assert_eq!(CALLS.load(SeqCst) - calls, 8 + threads);
                     cases += 1;
                     // The least that a thread could leave is a value of a word, with what the crate needs for it.
-                    let nothing_left = left[0] < 16 * THREADS as isize && left[1..] == [0, 0];
+                    let nothing_left = left[0] < 16 * threads as isize && left[1..] == [0, 0];
                     if leaks {
                         // Whatever is left: it is not more than the value and the record of each thread.
-                        assert!(left[0] < 2_048 * THREADS as isize, "{:?}", left);
-                        assert!(left[1] <= THREADS as isize && left[2] <= THREADS as isize);
+                        assert!(left[0] < 2_048 * threads as isize, "{:?}", left);
+                        assert!(left[1] <= threads as isize && left[2] <= threads as isize);
                     } else if !nothing_left {
                         let order = if after { "after" } else { "before" };
                         println!(
                             "round {}, a key made {} the crate's, {:?}, the thread used {:?} before: {} threads left \
                              {} bytes, {} values, {} of PerThread",
-                            round, order, kind, before, THREADS, left[0], left[1], left[2]
+                            round, order, kind, before, threads, left[0], left[1], left[2]
                         );
                         failed += 1;
                     }

@@ -30,8 +30,8 @@ fn main() {
 /// This program in a process of its own, and once more if that hangs: see `children::is_qemu`.
 #[cfg(all(unix, not(miri)))]
 fn in_three_attempts() {
-    // Longer than a child that hangs waits for its alarm.
-    const HANGS: std::time::Duration = std::time::Duration::from_secs(150);
+    // Ten times what it takes.
+    const HANGS: std::time::Duration = std::time::Duration::from_secs(60);
     for _ in 0..3 {
         match children::run_for("all", HANGS) {
             Some(output) => {

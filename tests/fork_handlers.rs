@@ -65,9 +65,14 @@ mod unix {
 
     // ------------------------------------------------------------------------------------------ the parent of all
 
-    /// A case that does nothing for so long hangs. A child of it that hangs is killed by its alarm before.
-    const HANGS: Duration = Duration::from_secs(120);
-    const CHILD_HANGS: u32 = 90;
+    /// How many seconds a case may go without a fork: it hangs then. In QEMU, where it has three attempts, it is not waited for as long.
+    fn patience() -> u32 {
+        if children::is_qemu() {
+            40
+        } else {
+            120
+        }
+    }
 
     pub fn watch_all(forks: usize) {
         let mut failed = Vec::new();
@@ -116,14 +121,13 @@ mod unix {
                 }
             }
         });
-        let mut progress = 0;
+        let (mut progress, patience) = (0, Duration::from_secs(patience().into()));
         loop {
-            match told.recv_timeout(HANGS) {
+            match told.recv_timeout(patience) {
                 Ok(n) => progress += n,
                 Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => {
-                    child.kill().unwrap();
-                    child.wait().unwrap();
+                    children::kill(child);
                     return Err(format!("{} {} forks", HANGS_AFTER, progress));
                 }
             }
@@ -194,9 +198,12 @@ mod unix {
 
     extern "C" fn nothing() {}
 
+    /// A child that hangs is killed by its alarm before its parent counts as one that hangs.
+    static CHILDS_PATIENCE: AtomicU32 = AtomicU32::new(0);
+
     extern "C" fn set_alarm() {
         // SAFETY: no preconditions.
-        unsafe { alarm(CHILD_HANGS) };
+        unsafe { alarm(CHILDS_PATIENCE.load(SeqCst)) };
     }
 
     /// A fair lock: threads that take it all the time do not keep the one that forks waiting.
@@ -367,6 +374,7 @@ mod unix {
         let threads = children::times("OS_THREAD_LOCAL_FORK_THREADS", 1) > 0;
         let before = case.starts_with("before");
         let register_theirs = || register(library.prepare, library.parent, library.child);
+        CHILDS_PATIENCE.store(patience() * 3 / 4, SeqCst);
         // The first to be called in a child: one that hangs in another handler is killed, too.
         register(nothing, nothing, set_alarm);
         // A library's constructor would register them before `main`; nothing has used the crate before this either.

@@ -2,6 +2,9 @@
 
 // Without the harness, so that no other thread allocates.
 
+mod common;
+
+use common::wait_until;
 use os_thread_local::{reclaim, PerThread, ThreadLocal};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering::SeqCst};
@@ -72,34 +75,16 @@ fn check(what: &str, bytes: isize, count: usize, limit: isize) {
     }
 }
 
-/// Runs `f` in new threads, one after another, of which none ends before all are through: only some can have what ended threads
-/// have left. The most that any of them allocates and keeps.
+/// The most that any of some new threads allocates in `f` and keeps.
 fn most_in_new_threads(f: impl Fn() + Sync) -> isize {
     // More than threads of other measurements have been there at a time.
     const THREADS: usize = 12;
-    let most = AtomicIsize::new(0);
-    let (started, turn) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    let wait_for = |counter: &AtomicUsize, n: usize| {
-        while counter.load(SeqCst) < n {
-            thread::yield_now();
-        }
+    let kept = || {
+        let before = live();
+        f();
+        (live() - before).try_into().unwrap()
     };
-    thread::scope(|s| {
-        for n in 0..THREADS {
-            let (f, most, started, turn) = (&f, &most, &started, &turn);
-            s.spawn(move || {
-                started.fetch_add(1, SeqCst);
-                wait_for(started, THREADS);
-                wait_for(turn, n);
-                let before = live();
-                f();
-                most.fetch_max(live() - before, SeqCst);
-                turn.store(n + 1, SeqCst);
-                wait_for(turn, THREADS);
-            });
-        }
-    });
-    most.load(SeqCst)
+    common::most_in_new_threads(THREADS, kept) as isize
 }
 
 /// A thread that runs orders and does nothing else. Orders are sent without a channel, which would allocate.
@@ -116,9 +101,7 @@ struct Orders {
 impl Idle<'_> {
     fn run(&self) {
         let given = self.orders.given.fetch_add(1, SeqCst) + 1;
-        while self.orders.done.load(SeqCst) != given {
-            thread::yield_now();
-        }
+        wait_until(|| self.orders.done.load(SeqCst) == given);
     }
 }
 
@@ -129,9 +112,7 @@ fn with_idle_thread(order: impl Fn(usize) + Sync, f: impl FnOnce(&Idle<'_>)) {
     thread::scope(|s| {
         let thread = s.spawn(|| {
             for n in 1.. {
-                while orders.given.load(SeqCst) < n {
-                    thread::yield_now();
-                }
+                wait_until(|| orders.given.load(SeqCst) >= n);
                 if orders.given.load(SeqCst) == END {
                     break;
                 }

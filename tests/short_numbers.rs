@@ -6,7 +6,7 @@
 mod children;
 mod common;
 
-use common::in_thread;
+use common::{in_thread, most_in_new_threads};
 use os_thread_local::ThreadLocal;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -15,15 +15,6 @@ use std::thread;
 
 /// What a thread may allocate to use the one object.
 const MOST: usize = 4 * 1024;
-
-/// Large numbers take an emulator or Valgrind minutes, and say nothing new there.
-fn number_of_objects() -> usize {
-    if children::is_slow() {
-        20_000
-    } else {
-        100_000
-    }
-}
 
 struct Counting;
 
@@ -50,7 +41,9 @@ static ALLOCATOR: Counting = Counting;
 type Object = ThreadLocal<u8>;
 
 fn peak() -> Vec<Object> {
-    let objects: Vec<Object> = (0..number_of_objects()).map(|_| ThreadLocal::new(|| 1)).collect();
+    // A table for the numbers of 5,000 has ten times `MOST`.
+    let count = if children::is_slow() { 5_000 } else { 100_000 };
+    let objects: Vec<Object> = (0..count).map(|_| ThreadLocal::new(|| 1)).collect();
     objects.iter().for_each(|o| o.with(|_| ()));
     objects
 }
@@ -87,34 +80,13 @@ fn drop_all(mut objects: Vec<Object>, order: Order) {
     }
 }
 
-/// What new threads allocate when they use the object, the most of any. They are there at the same time: only some of them can have what
-/// ended threads have left.
+/// What new threads allocate when they use the object, the most of any.
 fn used_by_new_threads(object: &Object) -> usize {
-    const THREADS: usize = 8;
-    let most = AtomicUsize::new(0);
-    let (started, turn) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    let wait_for = |counter: &AtomicUsize, n: usize| {
-        while counter.load(SeqCst) < n {
-            thread::yield_now();
-        }
-    };
-    thread::scope(|s| {
-        for n in 0..THREADS {
-            let (most, started, turn) = (&most, &started, &turn);
-            s.spawn(move || {
-                // What all threads allocate is counted: they are all there, and then take turns. None ends before all are through.
-                started.fetch_add(1, SeqCst);
-                wait_for(started, THREADS);
-                wait_for(turn, n);
-                let before = ALLOCATED.load(SeqCst);
-                object.with(|v| assert_eq!(*v, 1));
-                most.fetch_max(ALLOCATED.load(SeqCst) - before, SeqCst);
-                turn.store(n + 1, SeqCst);
-                wait_for(turn, THREADS);
-            });
-        }
-    });
-    most.load(SeqCst)
+    most_in_new_threads(8, || {
+        let before = ALLOCATED.load(SeqCst);
+        object.with(|v| assert_eq!(*v, 1));
+        ALLOCATED.load(SeqCst) - before
+    })
 }
 
 fn check(what: &str, bytes: usize) -> bool {

@@ -2,7 +2,7 @@
 
 #![allow(dead_code)] // each test file uses a part of it
 
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 use std::{env, thread};
 
@@ -45,10 +45,18 @@ pub fn child(case: &str) -> Command {
     command
 }
 
-/// Whether an emulator, Wine or Valgrind runs this, which takes many times as long: what a test repeats for chance's sake it repeats
-/// less often there.
+/// Whether an emulator, Wine or Valgrind runs this, which takes many times as long.
 pub fn is_slow() -> bool {
     runner().map_or(false, |runner| !runner.contains("ld-linux"))
+}
+
+/// `count`, or a fifth of it where `is_slow`: for large numbers, and for what a test repeats for chance's sake.
+pub fn fewer(count: usize) -> usize {
+    if is_slow() {
+        count / 5
+    } else {
+        count
+    }
 }
 
 /// Whether this is QEMU's user mode. A child that it forks can wait for ever for a lock of QEMU itself, which another thread of the
@@ -76,13 +84,29 @@ pub fn run_for(case: &str, limit: Duration) -> Option<Output> {
     let begin = Instant::now();
     while child.try_wait().unwrap().is_none() {
         if begin.elapsed() > limit {
-            child.kill().unwrap();
-            child.wait().unwrap();
+            kill(child);
             return None;
         }
         thread::sleep(Duration::from_millis(5));
     }
     Some(child.wait_with_output().unwrap())
+}
+
+/// Ends a child that hangs, with the emulator that runs it and with what it has forked.
+pub fn kill(mut child: Child) {
+    #[cfg(unix)]
+    {
+        extern "C" {
+            fn kill(pid: i32, signal: i32) -> i32;
+        }
+        const SIGKILL: i32 = 9;
+        // Where `timeout` starts the emulator, the child is `timeout`, which makes a process group of its own. Elsewhere there is none of
+        // this number.
+        // SAFETY: no preconditions.
+        unsafe { kill(-(child.id() as i32), SIGKILL) };
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
 }
 
 /// Whether this is Wine: its ntdll says so itself.

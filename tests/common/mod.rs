@@ -7,6 +7,7 @@ use std::marker::PhantomData;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 /// The calling thread, told by the operating system: std's own `thread::current()` may be gone by the
 /// time a destructor asks.
@@ -58,6 +59,35 @@ pub fn in_thread<R: Send + 'static>(f: impl FnOnce() -> R + Send + 'static) -> R
         Ok(r) => r,
         Err(panic) => std::panic::resume_unwind(panic),
     }
+}
+
+/// Waits until `condition` is true. It sleeps, so as not to take the processor from what it waits for, and it allocates nothing.
+pub fn wait_until(condition: impl Fn() -> bool) {
+    while !condition() {
+        thread::sleep(Duration::from_micros(50));
+    }
+}
+
+/// Calls `f` in that many new threads, one after another, of which none ends before all are through: only some can have what ended threads
+/// have left. Gives the largest result.
+pub fn most_in_new_threads(threads: usize, f: impl Fn() -> usize + Sync) -> usize {
+    let most = AtomicUsize::new(0);
+    let (started, turn) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    thread::scope(|s| {
+        for n in 0..threads {
+            let (f, most, started, turn) = (&f, &most, &started, &turn);
+            s.spawn(move || {
+                // Starting a thread allocates: that is over before the first turn.
+                started.fetch_add(1, SeqCst);
+                wait_until(|| started.load(SeqCst) == threads);
+                wait_until(|| turn.load(SeqCst) == n);
+                most.fetch_max(f(), SeqCst);
+                turn.store(n + 1, SeqCst);
+                wait_until(|| turn.load(SeqCst) == threads);
+            });
+        }
+    });
+    most.load(SeqCst)
 }
 
 /// A list that every thread can write to.

@@ -5,23 +5,24 @@
 use std::cell::Cell;
 use std::thread;
 
+use crate::children::fewer;
 use crate::common::Census;
 use os_thread_local::ThreadLocal;
 
-const OBJECTS: usize = 100_000;
 const THREADS: usize = 3;
 
 #[test]
 fn a_hundred_thousand_used_from_several_threads() {
+    let count = fewer(100_000);
     let objects: Vec<ThreadLocal<Cell<usize>>> =
-        (0..OBJECTS).map(|_| ThreadLocal::new(|| Cell::new(usize::MAX))).collect();
+        (0..count).map(|_| ThreadLocal::new(|| Cell::new(usize::MAX))).collect();
     thread::scope(|s| {
         for t in 0..THREADS {
             let objects = &objects;
             s.spawn(move || {
                 // Each thread starts elsewhere, so that they take numbers at the same time.
-                for i in 0..OBJECTS {
-                    let at = (i + t * OBJECTS / THREADS) % OBJECTS;
+                for i in 0..count {
+                    let at = (i + t * count / THREADS) % count;
                     assert_eq!(objects[at].replace(at * THREADS + t), usize::MAX);
                 }
                 for (at, object) in objects.iter().enumerate() {
@@ -39,9 +40,9 @@ fn a_hundred_thousand_used_from_several_threads() {
 
 #[test]
 fn each_of_their_values_is_destroyed_once() {
-    const OBJECTS: usize = 20_000;
+    let count = fewer(20_000);
     let census = Census::new();
-    let objects: Vec<_> = (0..OBJECTS)
+    let objects: Vec<_> = (0..count)
         .map(|_| {
             let c = census.clone();
             ThreadLocal::from_fn(move || c.count())
@@ -54,12 +55,12 @@ fn each_of_their_values_is_destroyed_once() {
             t.join().unwrap();
         }
     });
-    assert_eq!(census.dropped(), THREADS * OBJECTS);
+    assert_eq!(census.dropped(), THREADS * count);
     for o in &objects {
         o.with(|_| ());
     }
     drop(objects);
-    let all = (THREADS + 1) * OBJECTS;
+    let all = (THREADS + 1) * count;
     assert_eq!((census.built(), census.dropped(), census.strayed()), (all, all, 0));
 }
 

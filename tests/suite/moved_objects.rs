@@ -9,7 +9,7 @@ use std::mem;
 use std::sync::{mpsc, Arc, Barrier};
 use std::thread;
 
-use crate::children;
+use crate::children::fewer;
 use crate::common::{Census, Counted, LastWords, OnDrop};
 use os_thread_local::{reclaim, ThreadLocal};
 
@@ -67,15 +67,6 @@ fn counted(n: usize, census: &Census) -> Vec<ThreadLocal<Counted, impl Fn() -> C
         .collect()
 }
 
-/// `count`, or a fifth of it where the test would take long: see `children::is_slow`.
-fn unless_slow(count: usize) -> usize {
-    if children::is_slow() {
-        count / 5
-    } else {
-        count
-    }
-}
-
 fn all_destroyed_at_home(n: usize, census: &Census) {
     reclaim();
     assert_eq!((census.built(), census.dropped(), census.strayed()), (n, n, 0));
@@ -83,7 +74,7 @@ fn all_destroyed_at_home(n: usize, census: &Census) {
 
 #[test]
 fn many_dropped_while_three_threads_end() {
-    let count = unless_slow(50_000);
+    let count = fewer(50_000);
     let census = Census::new();
     while_threads_end(counted(count, &census), drop);
     all_destroyed_at_home(THREADS * count, &census);
@@ -91,7 +82,7 @@ fn many_dropped_while_three_threads_end() {
 
 #[test]
 fn from_the_back_where_the_threads_begin() {
-    let count = unless_slow(20_000);
+    let count = fewer(20_000);
     let census = Census::new();
     while_threads_end(counted(count, &census), |mut objects| {
         while let Some(object) = objects.pop() {
@@ -103,7 +94,7 @@ fn from_the_back_where_the_threads_begin() {
 
 #[test]
 fn moved_about_and_then_dropped() {
-    let count = unless_slow(10_000);
+    let count = fewer(10_000);
     let census = Census::new();
     while_threads_end(counted(count, &census), |mut objects| {
         // Within their vector, out of it and back, into boxes, into a vector that grows.
@@ -129,7 +120,7 @@ fn moved_about_and_then_dropped() {
 
 #[test]
 fn sent_to_another_thread_and_dropped_there() {
-    let count = unless_slow(10_000);
+    let count = fewer(10_000);
     let census = Census::new();
     while_threads_end(counted(count, &census), |objects| {
         let (send, receive) = mpsc::channel();
@@ -146,7 +137,7 @@ fn sent_to_another_thread_and_dropped_there() {
 /// Values without a destructor need not be destroyed by their own threads, so the dropping thread frees them.
 #[test]
 fn values_without_destructors() {
-    let count = unless_slow(20_000);
+    let count = fewer(20_000);
     let objects: Vec<ThreadLocal<[u64; 4]>> =
         (0..count).map(|_| ThreadLocal::new(|| [1; 4])).collect();
     while_threads_end(objects, drop);
@@ -155,7 +146,7 @@ fn values_without_destructors() {
 /// Used by the main thread too, whose values go at once while the others' are being destroyed.
 #[test]
 fn with_a_value_of_the_dropping_thread() {
-    let count = unless_slow(10_000);
+    let count = fewer(10_000);
     let census = Census::new();
     while_threads_end(counted(count, &census), |mut objects| {
         for object in &mut objects {
@@ -174,7 +165,7 @@ fn with_a_value_of_the_dropping_thread() {
 /// The places of dropped objects are taken by new ones with the same numbers at once.
 #[test]
 fn replaced_by_new_objects_meanwhile() {
-    let count = unless_slow(10_000);
+    let count = fewer(10_000);
     let census = Census::new();
     let c = census.clone();
     while_threads_end(counted(count, &census), move |objects| {
