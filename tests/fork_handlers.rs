@@ -199,11 +199,11 @@ mod unix {
     extern "C" fn nothing() {}
 
     /// A child that hangs is killed by its alarm before its parent counts as one that hangs.
-    static CHILDS_PATIENCE: AtomicU32 = AtomicU32::new(0);
+    static CHILD_PATIENCE: AtomicU32 = AtomicU32::new(0);
 
     extern "C" fn set_alarm() {
         // SAFETY: no preconditions.
-        unsafe { alarm(CHILDS_PATIENCE.load(SeqCst)) };
+        unsafe { alarm(CHILD_PATIENCE.load(SeqCst)) };
     }
 
     /// A fair lock: threads that take it all the time do not keep the one that forks waiting.
@@ -374,7 +374,7 @@ mod unix {
         let threads = children::times("OS_THREAD_LOCAL_FORK_THREADS", 1) > 0;
         let before = case.starts_with("before");
         let register_theirs = || register(library.prepare, library.parent, library.child);
-        CHILDS_PATIENCE.store(patience() * 3 / 4, SeqCst);
+        CHILD_PATIENCE.store(patience() * 3 / 4, SeqCst);
         // The first to be called in a child: one that hangs in another handler is killed, too.
         register(nothing, nothing, set_alarm);
         // A library's constructor would register them before `main`; nothing has used the crate before this either.
