@@ -19,7 +19,7 @@ fn main() {
     if children::is_qemu() && children::case().is_none() {
         return in_three_attempts();
     }
-    let forks = children::times("OS_THREAD_LOCAL_FORKS", 50);
+    let forks = children::times("OS_THREAD_LOCAL_FORKS", children::fewer(50));
     if forks > 0 {
         unix::handlers_of_others();
         unix::forks(forks, children::times("OS_THREAD_LOCAL_FORK_THREADS", 1) > 0);

@@ -19,8 +19,7 @@ fn main() {
     if !children::can_start() {
         return;
     }
-    let emulated = cfg!(not(any(target_arch = "x86_64", target_arch = "x86")));
-    let forks = children::times("OS_THREAD_LOCAL_FORKS", if emulated { 10 } else { 60 });
+    let forks = children::times("OS_THREAD_LOCAL_FORKS", children::fewer(30));
     match children::case() {
         Some(case) => unix::run(&case, forks),
         None if forks > 0 => unix::watch_all(forks),
