@@ -109,6 +109,10 @@ merge_doc_tests() {
         export RUSTDOCFLAGS="${RUSTDOCFLAGS:-} -Zunstable-options --merge-doctests=yes"
 }
 
+# For the steps that run the suite once more, in another build: `cargo test`, ci/asan, ci/tsan, ci/model and ci/processes have the large
+# numbers and the repetitions for chance's sake.
+brief() { export OS_THREAD_LOCAL_BRIEF=1 OS_THREAD_LOCAL_OPERATIONS=${OS_THREAD_LOCAL_OPERATIONS:-10_000}; }
+
 # The environment variable of cargo's for a target: `cargo_variable x86_64-pc-windows-gnu LINKER`.
 cargo_variable() { printf 'CARGO_TARGET_%s_%s' "$(tr 'a-z-.' 'A-Z__' <<<"$1")" "$2"; }
 

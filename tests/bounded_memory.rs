@@ -106,7 +106,7 @@ fn a_value_costs_at_most_48_bytes() {
 }
 
 fn a_million_one_after_another() {
-    let count = if children::is_slow() { 20_000 } else { 1_000_000 };
+    let count = if children::is_brief() { 20_000 } else { 1_000_000 };
     let once = |i| {
         let object = ThreadLocal::new(|| Cell::new(0u32));
         assert_eq!(object.replace(i), 0);
@@ -282,7 +282,7 @@ fn initializers_that_panic() {
     let hook = panic::take_hook();
     panic::set_hook(Box::new(|_| ()));
     let left = left_by(|| {
-        for _ in 0..if children::is_slow() { 50 } else { 1_000 } {
+        for _ in 0..if children::is_brief() { 50 } else { 1_000 } {
             let access = AssertUnwindSafe(|| object.with(|_| ()));
             assert!(panic::catch_unwind(access).is_err());
         }

@@ -45,14 +45,16 @@ pub fn child(case: &str) -> Command {
     command
 }
 
-/// Whether an emulator, Wine or Valgrind runs this, which takes many times as long.
-pub fn is_slow() -> bool {
-    runner().map_or(false, |runner| !runner.contains("ld-linux"))
+/// Whether to do less for the sake of chance, and with smaller numbers: if an emulator, Wine or Valgrind runs this, which takes many times
+/// as long, or if `OS_THREAD_LOCAL_BRIEF` is set.
+pub fn is_brief() -> bool {
+    env::var_os("OS_THREAD_LOCAL_BRIEF").is_some()
+        || runner().map_or(false, |runner| !runner.contains("ld-linux"))
 }
 
-/// `count`, or a fifth of it where `is_slow`: for large numbers, and for what a test repeats for chance's sake.
+/// `count`, or a fifth of it if the run is to be brief.
 pub fn fewer(count: usize) -> usize {
-    if is_slow() {
+    if is_brief() {
         count / 5
     } else {
         count
