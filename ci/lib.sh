@@ -109,8 +109,8 @@ merge_doc_tests() {
         export RUSTDOCFLAGS="${RUSTDOCFLAGS:-} -Zunstable-options --merge-doctests=yes"
 }
 
-# For the steps that run the suite once more, in another build: `cargo test`, ci/asan, ci/tsan, ci/model and ci/processes have the large
-# numbers and the repetitions for chance's sake.
+# For steps that run the suite once more, in another build: smaller numbers, and fewer repetitions of what depends on chance. `cargo test`,
+# ci/asan, ci/tsan, ci/model and ci/processes have the large numbers.
 brief() { export OS_THREAD_LOCAL_BRIEF=1 OS_THREAD_LOCAL_OPERATIONS=${OS_THREAD_LOCAL_OPERATIONS:-10_000}; }
 
 # The environment variable of cargo's for a target: `cargo_variable x86_64-pc-windows-gnu LINKER`.

@@ -45,14 +45,14 @@ pub fn child(case: &str) -> Command {
     command
 }
 
-/// Whether to do less for the sake of chance, and with smaller numbers: if an emulator, Wine or Valgrind runs this, which takes many times
-/// as long, or if `OS_THREAD_LOCAL_BRIEF` is set.
+/// Whether tests use smaller numbers, and repeat less often what depends on chance: in an emulator, in Wine and in Valgrind, where
+/// everything takes many times as long, and if `OS_THREAD_LOCAL_BRIEF` is set.
 pub fn is_brief() -> bool {
     env::var_os("OS_THREAD_LOCAL_BRIEF").is_some()
         || runner().map_or(false, |runner| !runner.contains("ld-linux"))
 }
 
-/// `count`, or a fifth of it if the run is to be brief.
+/// `count`, or a fifth of it if `is_brief`.
 pub fn fewer(count: usize) -> usize {
     if is_brief() {
         count / 5
@@ -102,8 +102,8 @@ pub fn kill(mut child: Child) {
             fn kill(pid: i32, signal: i32) -> i32;
         }
         const SIGKILL: i32 = 9;
-        // Where `timeout` starts the emulator, the child is `timeout`, which makes a process group of its own. Elsewhere there is none of
-        // this number.
+        // Where `timeout` starts the emulator, the child is `timeout`, which has a process group of its own: all of it is killed. Elsewhere
+        // no group has this number.
         // SAFETY: no preconditions.
         unsafe { kill(-(child.id() as i32), SIGKILL) };
     }

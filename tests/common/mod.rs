@@ -69,15 +69,15 @@ fn run_in_thread(f: Box<dyn FnOnce() + Send>) {
     }
 }
 
-/// Waits until `condition` is true. It sleeps, so as not to take the processor from what it waits for, and it allocates nothing.
+/// Waits until `condition` is true. Sleeps meanwhile, which leaves the processor to others and allocates nothing.
 pub fn wait_until(condition: impl Fn() -> bool) {
     while !condition() {
         thread::sleep(Duration::from_micros(50));
     }
 }
 
-/// Calls `f` in that many new threads, one after another, of which none ends before all are through: only some can have what ended threads
-/// have left. Gives the largest result.
+/// Calls `f` in that many new threads, one after another, and returns the largest result. No thread ends before the last call, so most of
+/// them get nothing of what ended threads have left.
 pub fn most_in_new_threads(threads: usize, f: impl Fn() -> usize + Sync) -> usize {
     let most = AtomicUsize::new(0);
     let (started, turn) = (AtomicUsize::new(0), AtomicUsize::new(0));
@@ -89,8 +89,10 @@ pub fn most_in_new_threads(threads: usize, f: impl Fn() -> usize + Sync) -> usiz
                 started.fetch_add(1, SeqCst);
                 wait_until(|| started.load(SeqCst) == threads);
                 wait_until(|| turn.load(SeqCst) == n);
+                // Also when `f` panics, so that the others do not wait for ever.
+                let next = OnDrop(|| turn.store(n + 1, SeqCst));
                 most.fetch_max(f(), SeqCst);
-                turn.store(n + 1, SeqCst);
+                drop(next);
                 wait_until(|| turn.load(SeqCst) == threads);
             });
         }
