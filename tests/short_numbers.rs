@@ -41,7 +41,7 @@ static ALLOCATOR: Counting = Counting;
 type Object = ThreadLocal<u8>;
 
 fn peak() -> Vec<Object> {
-    // A table for the numbers of 5,000 has ten times `MOST`.
+    // A table for the numbers of 5,000 has eight times `MOST` or more.
     let count = if children::is_brief() { 5_000 } else { 100_000 };
     let objects: Vec<Object> = (0..count).map(|_| ThreadLocal::new(|| 1)).collect();
     objects.iter().for_each(|o| o.with(|_| ()));
