@@ -128,6 +128,8 @@ fn a_million_one_after_another() {
 
 fn threads_leave_nothing() {
     static FOO: ThreadLocal<Box<u32>> = ThreadLocal::new(|| Box::new(1));
+    // Too large for the arena, and without a destructor: freed because the thread's table leads to it.
+    static LARGE: ThreadLocal<[u8; 512]> = ThreadLocal::new(|| [1; 512]);
     let objects: Arc<Vec<ThreadLocal<Box<u32>>>> =
         Arc::new((0..100).map(|_| ThreadLocal::new(|| Box::new(1))).collect());
     let left = left_by(|| {
@@ -139,6 +141,7 @@ fn threads_leave_nothing() {
             })
             .join()
             .unwrap();
+            thread::spawn(|| LARGE.with(|_| ())).join().unwrap();
         }
     });
     // A thread's record alone is larger than 256 bytes: 40 of them would show.
