@@ -170,7 +170,8 @@ impl Chunks {
             return None;
         }
         self.start.set(next);
-        NonNull::new(block)
+        // SAFETY: `next` is not above `end`, so the block is in a chunk: without one, `end` is null and `next` is not.
+        Some(unsafe { NonNull::new_unchecked(block) })
     }
 
     /// Adds a chunk.
