@@ -15,7 +15,7 @@ use core::cell::Cell;
 use core::marker::PhantomData;
 use core::mem;
 use core::ptr::{self, NonNull};
-use core::sync::atomic::{compiler_fence, AtomicPtr, AtomicU32, AtomicUsize, Ordering::*};
+use core::sync::atomic::{compiler_fence, AtomicPtr, AtomicU32, Ordering::*};
 
 /// The number of entries inside a record.
 pub(crate) const INLINE: usize = 32;
@@ -101,7 +101,10 @@ pub(crate) struct Entries {
     inline: [Entry; INLINE],
     /// The entries from number `INLINE` on. The owning thread replaces the table under the stripe's lock.
     table: AtomicPtr<Entry>,
-    table_len: AtomicUsize,
+    table_len: AtomicU32,
+    /// Set if a first use must take the slow path: in a sentinel, and in a record that may have claimed values, or orphans outside of
+    /// its inbox. Set by the owning thread whenever it gets one of these, and cleared when a first use finds none.
+    slow: Cell<bool>,
 }
 
 /// A thread's record.
@@ -288,6 +291,7 @@ impl Locked<'_> {
                 }
             }
             last.as_ref().next_handed.set(record.orphans.replace(Some(first)));
+            record.entries.slow.set(true);
         }
     }
 
@@ -299,6 +303,7 @@ impl Locked<'_> {
         const BATCH: usize = 64;
         self.empty_inbox();
         let record = self.record();
+        record.entries.slow.set(true);
         let mut next = record.newest.get();
         for _ in 0..BATCH {
             let header = match next {
@@ -369,8 +374,15 @@ impl Entries {
     const EMPTY: Entries = Entries {
         inline: [Entry::VACANT; INLINE],
         table: AtomicPtr::new(ptr::null_mut()),
-        table_len: AtomicUsize::new(0),
+        table_len: AtomicU32::new(0),
+        slow: Cell::new(false),
     };
+
+    /// Whether a first use must take the slow path.
+    #[inline(always)]
+    pub(crate) fn is_slow(&self) -> bool {
+        self.slow.get()
+    }
 
     /// The entry of a slot number below `INLINE`.
     ///
@@ -386,7 +398,7 @@ impl Entries {
     /// The entry of slot number `INLINE + index`, if the table is long enough. Called by the owning thread, or under the lock.
     #[inline(always)]
     pub(crate) fn table_entry(&self, index: usize) -> Option<&Entry> {
-        if index < self.table_len.load(Relaxed) {
+        if index < self.table_len.load(Relaxed) as usize {
             // SAFETY: the table has `table_len` entries. The owning thread changes both under the lock, so neither it nor a thread
             // that holds the lock finds a table with another table's length.
             unsafe {
@@ -401,7 +413,7 @@ impl Entries {
     /// The entries from number `from` on, `most` at most (or the inline ones), and the number that follows them. Called under the
     /// lock.
     fn some_from(&self, from: usize, most: usize) -> (&[Entry], Option<usize>) {
-        let len = self.table_len.load(Relaxed);
+        let len = self.table_len.load(Relaxed) as usize;
         if from < INLINE {
             return (&self.inline[from..], if len > 0 { Some(INLINE) } else { None });
         }
@@ -440,12 +452,18 @@ unsafe impl Sync for Sentinel {}
 const ENDED_ROUNDS: usize = if SMALL { 0 } else { 3 };
 
 #[allow(clippy::declare_interior_mutable_const)] // the initial value of an array
-const SENTINEL: Sentinel = Sentinel(Entries::EMPTY);
+const SENTINEL: Sentinel = Sentinel(Entries { slow: Cell::new(true), ..Entries::EMPTY });
 /// All sentinels in one array, so that one comparison tells a sentinel from a record.
 static SENTINELS: [Sentinel; 1 + ENDED_ROUNDS] = [SENTINEL; 1 + ENDED_ROUNDS];
 
 /// The sentinel for a thread whose record is being allocated or freed.
 pub(crate) fn under_construction() -> NonNull<Entries> {
+    NonNull::from(&SENTINELS[0].0)
+}
+
+/// Stands for the content of a root slot that was not read: like every sentinel, it leads a first use to the slow path.
+#[inline(always)]
+pub(crate) fn unread() -> NonNull<Entries> {
     NonNull::from(&SENTINELS[0].0)
 }
 
@@ -533,7 +551,7 @@ impl Record {
         // SAFETY: the record is not used afterwards (this function's contract); it owns its table, and was allocated with this layout.
         unsafe {
             let entries = &record.as_ref().entries;
-            free_table(entries.table.load(Relaxed), entries.table_len.load(Relaxed));
+            free_table(entries.table.load(Relaxed), entries.table_len.load(Relaxed) as usize);
             dealloc(record.as_ptr().cast(), Layout::new::<Record>());
         }
     }
@@ -576,7 +594,6 @@ impl Record {
         // SAFETY: the block is alive (this function's contract), and so are those in the list (invariant 8).
         unsafe {
             block.as_ref().older.set(older);
-            block.as_ref().newer.set(None);
             if let Some(older) = older {
                 older.as_ref().newer.set(Some(block));
             }
@@ -672,13 +689,18 @@ impl Record {
     /// Whether droppers have left orphans to this thread. A relaxed load suffices: the inbox is emptied under the lock.
     #[inline]
     pub(crate) fn has_orphans(&self) -> bool {
-        !self.inbox.load(Relaxed).is_null() || self.orphans.get().is_some()
+        !self.is_inbox_empty() || self.orphans.get().is_some()
     }
 
-    /// Whether a first use must look for orphans or claimed values.
+    /// Whether the inbox is empty.
     #[inline(always)]
-    pub(crate) fn has_orphans_or_claimed(&self) -> bool {
-        self.has_orphans() || self.claimed.get() > 0
+    pub(crate) fn is_inbox_empty(&self) -> bool {
+        self.inbox.load(Relaxed).is_null()
+    }
+
+    /// Lets the next first use take the fast path again, if the record has no orphans and no claimed values any more.
+    pub(crate) fn end_slow(&self) {
+        self.entries.slow.set(self.orphans.get().is_some() || self.claimed.get() > 0);
     }
 
     /// Removes an orphan that was taken out of the inbox. Called by the owning thread.
@@ -715,6 +737,7 @@ impl Record {
     pub(crate) unsafe fn reset(&self, holding: bool) {
         debug_assert!(self.newest.get().is_none() && self.orphans.get().is_none());
         debug_assert!(self.claimed.get() == 0);
+        self.entries.slow.set(false);
         self.rounds.set(0);
         self.exit_list.set(ExitList::NotRegistered);
         self.has_blocks_elsewhere.set(holding);
@@ -728,7 +751,7 @@ impl Record {
 
     /// Whether the table is too long for a pooled record.
     pub(crate) fn has_long_table(&self) -> bool {
-        self.entries.table_len.load(Relaxed) > LONGEST_POOLED
+        self.entries.table_len.load(Relaxed) as usize > LONGEST_POOLED
     }
 }
 
@@ -739,7 +762,8 @@ impl Locked<'_> {
     /// Under the lock, because a dropper could otherwise empty an entry of the old table after it was copied.
     pub(crate) fn replace_table(&self, new: Table) -> Table {
         let entries = &self.record().entries;
-        let (old, old_len) = (entries.table.load(Relaxed), entries.table_len.load(Relaxed));
+        let (old, old_len) =
+            (entries.table.load(Relaxed), entries.table_len.load(Relaxed) as usize);
         if old_len >= new.len && new.len != 0 {
             return new;
         }
@@ -752,7 +776,7 @@ impl Locked<'_> {
             entries.table_len.store(0, Relaxed);
         }
         entries.table.store(new.table, core::sync::atomic::Ordering::Release);
-        entries.table_len.store(new.len, core::sync::atomic::Ordering::Release);
+        entries.table_len.store(new.len as u32, core::sync::atomic::Ordering::Release);
         mem::forget(new);
         Table { table: old, len: old_len }
     }

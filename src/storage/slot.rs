@@ -4,7 +4,7 @@ use super::current::Borrowed;
 use super::first_use::{self, Made};
 use super::object;
 use super::packed::{SlotWord, HALF, INDIRECT, LOWER, UNPACKED};
-use super::record::{block_in, Entries, Entry, INLINE};
+use super::record::{block_in, unread, Entries, Entry, INLINE};
 use super::root;
 use super::value::{self, Block, Blocks, Chain, OwnedBlock, Owner, ValueVTable, Values};
 use crate::sys::direct;
@@ -67,8 +67,8 @@ impl Ownership for Values {
     }
 }
 
-/// The fast path of every access: the calling thread's block of an object. The error is the content of the root slot, if it was read:
-/// a record, or a sentinel.
+/// The fast path of every access: the calling thread's block of an object. The error is the content of the root slot: a record, a
+/// sentinel, or null. If the slot was not read, a sentinel stands for it.
 #[inline(always)]
 fn lookup(word: &SlotWord) -> Result<NonNull<Block>, Option<NonNull<Entries>>> {
     let word = word.load();
@@ -94,11 +94,8 @@ fn lookup(word: &SlotWord) -> Result<NonNull<Block>, Option<NonNull<Entries>>> {
 fn lookup_in_table(word: usize) -> (*mut Block, Option<NonNull<Entries>>) {
     let number = word & LOWER;
     if number >= INDIRECT {
-        return if direct::POSSIBLE {
-            (lookup_indirect(word), None)
-        } else {
-            (ptr::null_mut(), None)
-        };
+        let block = if direct::POSSIBLE { lookup_indirect(word) } else { ptr::null_mut() };
+        return (block, Some(unread()));
     }
     // SAFETY: the word is packed, because `number < INDIRECT`: its upper half is a locator for `read`. The root slot leads to a sentinel
     // or to this thread's record, which is alive (invariant 9).
@@ -170,7 +167,7 @@ impl<T, O: Ownership> Slot<T, O> {
     /// The generic part of the cold path.
     ///
     /// # Safety
-    /// `found` is the content of the calling thread's root slot, or `None`.
+    /// `found` is from `lookup`.
     #[cold]
     #[inline(never)]
     unsafe fn init_with(&self, found: Option<NonNull<Entries>>, init: impl FnOnce() -> T) -> Made {
