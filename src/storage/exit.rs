@@ -23,15 +23,10 @@ fn destroy_values(record: &Record) -> bool {
     or_abort(PANICKED, || {
         let mut found = false;
         loop {
-            let value = match record.newest() {
-                Some((block, true)) => {
-                    // SAFETY: the block is in the thread's list. It is claimed, so its entry does not lead to it, and no dropper takes it.
-                    unsafe {
-                        record.unlink(block);
-                        OwnedBlock::new(block, Some(&record.arena))
-                    }
-                }
-                Some((_, false)) => {
+            let value = match record.pop_claimed() {
+                // SAFETY: the block is in no list any more. It is claimed, so its entry does not lead to it, and no dropper takes it.
+                Some(block) => unsafe { OwnedBlock::new(block, Some(&record.arena)) },
+                None if record.has_newest() => {
                     shared::stripe(record.stripe()).own(record).claim_newest();
                     continue;
                 }

@@ -623,12 +623,27 @@ impl Record {
         }
     }
 
-    /// The newest value with a destructor, and whether it is claimed.
-    pub(crate) fn newest(&self) -> Option<(NonNull<Block>, bool)> {
+    /// Whether the thread's list has a value with a destructor.
+    pub(crate) fn has_newest(&self) -> bool {
+        self.newest.get().is_some()
+    }
+
+    /// Removes the newest value with a destructor from the thread's list, if it is claimed. Called by the owning thread.
+    pub(crate) fn pop_claimed(&self) -> Option<NonNull<Block>> {
         let block = self.newest.get()?;
         // SAFETY: blocks in the list are alive (invariant 8).
-        let state = unsafe { block.as_ref().state.get() };
-        Some((block, state == BlockState::Claimed))
+        unsafe {
+            if block.as_ref().state.get() != BlockState::Claimed {
+                return None;
+            }
+            let older = block.as_ref().older.get();
+            self.newest.set(older);
+            if let Some(older) = older {
+                older.as_ref().newer.set(None);
+            }
+        }
+        self.claimed.set(self.claimed.get() - 1);
+        Some(block)
     }
 
     /// A claimed value that is not destroyed yet: the entry is DESTROYED, but the thread's own destructors may still use it.
