@@ -488,7 +488,7 @@ impl Initializing {
         mem::forget(self);
         // SAFETY: `start` has allocated the block for a `T` (this function's contract), which it does not have yet.
         unsafe { value::value::<T>(block).write(value) };
-        // SAFETY: the block has its value, is in no list, and is what the vtable says (this function's contract).
+        // SAFETY: the block is new, has its value, and is what the vtable says (this function's contract).
         unsafe {
             match values {
                 Some(values) => store_object_owned(current, block, values),
@@ -535,9 +535,9 @@ unsafe fn store(current: Current, block: NonNull<Block>) {
 /// `store` for a thread-owned value with a destructor.
 ///
 /// # Safety
-/// The block has its value, which is thread-owned and has a destructor, and is in no list.
+/// The block is new and has its value, which is thread-owned and has a destructor.
 unsafe fn store_with_destructor(current: Current, block: NonNull<Block>) {
-    // SAFETY: the block has a destructor, and is in no list (this function's contract); it is unlinked before it is freed.
+    // SAFETY: the block is new and has a destructor (this function's contract); it is unlinked before it is freed.
     unsafe {
         current.link_newest(block);
         store(current, block);

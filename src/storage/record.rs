@@ -587,7 +587,7 @@ impl Record {
     /// Adds a value with a destructor at the head of the thread's list. Called by the owning thread.
     ///
     /// # Safety
-    /// The block has a destructor, is in no list, and is alive until it is unlinked.
+    /// The block is new, so it is in no list and its links are null. It has a destructor, and is alive until it is unlinked.
     #[inline]
     pub(crate) unsafe fn link_newest(&self, block: NonNull<Block>) {
         let older = self.newest.replace(Some(block));
