@@ -199,3 +199,33 @@ fn a_panicking_destructor_when_the_object_is_dropped() {
     let object = ThreadLocal::new(|| 1);
     assert_eq!(object.with(|v| *v), 1);
 }
+
+/// A first use destroys what dropped objects left on the thread. One of these values panics: the next first use goes on with the rest.
+#[test]
+fn a_destructor_that_panics_in_a_first_use_leaves_the_rest_to_the_next() {
+    static DROPPED: AtomicU32 = AtomicU32::new(0);
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            if DROPPED.fetch_add(1, SeqCst) == 0 {
+                panic!("planned");
+            }
+        }
+    }
+    in_thread(|| {
+        let objects: Vec<_> = (0..3).map(|_| ThreadLocal::new(|| Bomb)).collect();
+        objects.iter().for_each(|object| object.with(|_| ()));
+        in_thread(move || drop(objects));
+        assert_eq!(DROPPED.load(SeqCst), 0);
+        // The numbers are known, so that nothing but the values that are left leads these first uses off the usual case.
+        let (first, second) = (ThreadLocal::new(|| 1), ThreadLocal::new(|| 2));
+        thread::scope(|s| {
+            s.spawn(|| [&first, &second].iter().for_each(|object| object.prepare().unwrap()));
+        });
+        assert!(catch_unwind(AssertUnwindSafe(|| first.with(|v| *v))).is_err());
+        assert_eq!(DROPPED.load(SeqCst), 1);
+        assert_eq!(second.with(|v| *v), 2);
+        assert_eq!(DROPPED.load(SeqCst), 3);
+        assert_eq!(first.with(|v| *v), 1);
+    });
+}
