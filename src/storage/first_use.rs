@@ -18,19 +18,23 @@ use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 /// that runs under that lock may be the one that would wait (deadlock).
 static HOOKED: AtomicBool = AtomicBool::new(false);
 
-/// The calling thread's record, made on the first call.
-fn current_or_new() -> Result<Current, AccessError> {
+/// The calling thread's record; if it has none, one of the pool if that is to be asked, or a new one.
+fn current_or_new(ask_pool: bool) -> Result<Current, AccessError> {
     let root = root::get_or_create(on_key_destructor)?;
     let content = root.load();
     match content.and_then(record::record_at) {
         // SAFETY: the record stands in this thread's root slot.
         Some(record) => Ok(unsafe { Current::new(record) }),
-        None => new_record(root, content),
+        None => new_record(root, content, ask_pool),
     }
 }
 
-/// Makes a record for the calling thread, whose root slot has `content`: null or a sentinel.
-fn new_record(root: Root, content: Option<NonNull<Entries>>) -> Result<Current, AccessError> {
+/// `current_or_new` for a thread whose root slot has `content`: null or a sentinel.
+fn new_record(
+    root: Root,
+    content: Option<NonNull<Entries>>,
+    ask_pool: bool,
+) -> Result<Current, AccessError> {
     let exit_list = match content {
         None => ExitList::NotRegistered,
         content if content == Some(record::under_construction()) => {
@@ -41,7 +45,8 @@ fn new_record(root: Root, content: Option<NonNull<Entries>>) -> Result<Current, 
     if !HOOKED.load(Relaxed) {
         install_hooks(root)?;
     }
-    let current = match adopt_record(root) {
+    let adopted = if ask_pool { adopt_record(root) } else { None };
+    let current = match adopted {
         Some(current) => current,
         None => allocate_record(root)?,
     };
@@ -57,7 +62,7 @@ fn adopt_record(root: Root) -> Option<Current> {
     store_record(root, pooled?).ok()
 }
 
-/// `new_record` if no record is pooled.
+/// `new_record` if the pool has none.
 #[cold]
 #[inline(never)]
 fn allocate_record(root: Root) -> Result<Current, AccessError> {
@@ -168,7 +173,7 @@ fn assign_cached(current: Current, word: &SlotWord) -> Option<u32> {
 
 /// Does everything that a first use needs except creating the value.
 pub(crate) fn prepare(word: &SlotWord) -> Result<(), AccessError> {
-    let current = current_or_new()?;
+    let current = current_or_new(true)?;
     entry_or_assign(&current, word).map(drop)
 }
 
@@ -327,7 +332,7 @@ unsafe fn begin_in_new_thread(word: &SlotWord, vtable: &'static ValueVTable) -> 
         // SAFETY: the conditions are those of this function. The record stands in the root slot.
         Some(current) => unsafe { begin(word, vtable, Some(current.entries())) },
         // SAFETY: the conditions are those of this function.
-        None => unsafe { begin_without_pool(word, vtable) },
+        None => unsafe { begin_with_new_record(word, vtable, false) },
     }
 }
 
@@ -346,18 +351,22 @@ unsafe fn begin_unusual(word: &SlotWord, vtable: &'static ValueVTable) -> Begun 
         // SAFETY: the record stands in the root slot, and the other conditions are those of this function.
         Some(record) => unsafe { begin_with_record(Current::new(record), word, vtable) },
         // SAFETY: the conditions are those of this function.
-        None => unsafe { begin_without_pool(word, vtable) },
+        None => unsafe { begin_with_new_record(word, vtable, true) },
     }
 }
 
-/// `begin` for a thread that gets no record from the pool: it makes one, or returns the error.
+/// `begin` for a thread without a record. `ask_pool` unless the pool had none a moment ago: then it is not locked again.
 ///
 /// # Safety
 /// The conditions of `begin` hold.
 #[cold]
 #[inline(never)]
-unsafe fn begin_without_pool(word: &SlotWord, vtable: &'static ValueVTable) -> Begun {
-    match current_or_new() {
+unsafe fn begin_with_new_record(
+    word: &SlotWord,
+    vtable: &'static ValueVTable,
+    ask_pool: bool,
+) -> Begun {
+    match current_or_new(ask_pool) {
         // SAFETY: the conditions are those of this function.
         Ok(current) => unsafe { begin_with_record(current, word, vtable) },
         Err(error) => Begun::ended(Err(error)),
