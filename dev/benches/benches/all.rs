@@ -3,6 +3,7 @@
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use os_thread_local_benches::machine::{self, Watch};
 use os_thread_local_benches::options::{Options, HELP};
+use os_thread_local_benches::processes::samples;
 use os_thread_local_benches::report::{self, Run};
 use os_thread_local_benches::rounds::{Effort, Scenario};
 use os_thread_local_benches::{floors, growth, scenarios};
@@ -50,6 +51,11 @@ fn main() -> ExitCode {
         if grows {
             println!("{GROWTH:40} tables of what grows with the number of objects or of threads");
         }
+        return ExitCode::SUCCESS;
+    }
+    if let Some((id, rounds)) = &options.samples {
+        scenarios.retain(|scenario| scenario.id == *id);
+        scenarios.into_iter().for_each(|scenario| print!("{}", samples(scenario, *rounds)));
         return ExitCode::SUCCESS;
     }
     if scenarios.is_empty() && !grows {

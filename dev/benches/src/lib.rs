@@ -7,6 +7,7 @@ pub mod growth;
 pub mod machine;
 pub mod options;
 pub mod peers;
+pub mod processes;
 pub mod report;
 pub mod rounds;
 pub mod scenarios;

@@ -17,6 +17,7 @@ scenarios that have a floor, measures only the rows that the floors compare, and
   --out FOLDER    the same, into another folder, after a run of any effort
 
   --growth N      print only the tables of growth, with 1/N of the objects and threads
+  --samples ID N  print only the samples of N rounds of a scenario
 
 Environment: BENCH_OUT is --out, BENCH_SMOKE is --test.
 ";
@@ -28,6 +29,7 @@ pub struct Options {
     pub write: bool,
     pub busy: bool,
     pub growth: Option<usize>,
+    pub samples: Option<(String, usize)>,
     pub out: Option<PathBuf>,
     filters: Vec<String>,
 }
@@ -41,6 +43,7 @@ impl Options {
             write: false,
             busy: false,
             growth: None,
+            samples: None,
             out: std::env::var_os("BENCH_OUT").map(PathBuf::from),
             filters: Vec::new(),
         };
@@ -64,6 +67,11 @@ impl Options {
                 "--growth" => {
                     let divisor = arguments.next().and_then(|text| text.parse().ok());
                     options.growth = Some(divisor.ok_or("--growth needs a number")?);
+                }
+                "--samples" => {
+                    let id = arguments.next().ok_or("--samples needs an id and a number")?;
+                    let rounds = arguments.next().and_then(|text| text.parse().ok());
+                    options.samples = Some((id, rounds.ok_or("--samples needs a number")?));
                 }
                 flag if flag.starts_with('-') => return Err(format!("unknown option {flag}")),
                 _ => options.filters.push(argument),

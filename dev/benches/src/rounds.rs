@@ -5,6 +5,7 @@
 //! for a second or for minutes, with what its neighbours do.
 
 use crate::clock::thread_time;
+use crate::processes::samples_in_new_process;
 use crate::stats::Quartiles;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -39,6 +40,8 @@ pub struct Scenario {
     chunk: Duration,
     /// If a row's quartiles are further apart, as a part of its median, the scenario is measured again.
     most_spread: f64,
+    /// In how many processes the rounds are measured, if not in this one.
+    processes: Option<usize>,
     /// How many rounds were measured again.
     pub repeated: usize,
 }
@@ -75,6 +78,7 @@ impl Scenario {
             rounds: 101,
             chunk: Duration::from_millis(3),
             most_spread: f64::INFINITY,
+            processes: None,
             repeated: 0,
         }
     }
@@ -89,6 +93,12 @@ impl Scenario {
     /// Measures the scenario again, up to `MEASUREMENTS` times, if a row's quartiles are further apart than this part of its median.
     pub fn most_spread(mut self, spread: f64) -> Scenario {
         self.most_spread = spread;
+        self
+    }
+
+    /// Measures a part of the rounds in each of so many processes: see `processes`.
+    pub fn processes(mut self, processes: usize) -> Scenario {
+        self.processes = Some(processes);
         self
     }
 
@@ -117,13 +127,42 @@ impl Scenario {
     }
 
     /// Measures all rows. Calls `turn` after each of the turns that were planned, not after those of rounds that are measured again.
-    pub fn measure(&mut self, effort: Effort, mut turn: impl FnMut()) {
+    pub fn measure(&mut self, effort: Effort, turn: impl FnMut()) {
+        let rounds = self.rounds_of(effort);
+        match self.processes {
+            Some(processes) if effort != Effort::Smoke => self
+                .measure_elsewhere(processes, rounds, turn)
+                .expect("the program can be run again"),
+            _ => self.measure_here(effort, rounds, turn),
+        }
+    }
+
+    fn measure_elsewhere(
+        &mut self,
+        processes: usize,
+        rounds: usize,
+        mut turn: impl FnMut(),
+    ) -> std::io::Result<()> {
+        for process in 0..processes {
+            let rounds = rounds * (process + 1) / processes - rounds * process / processes;
+            for (peer, samples) in samples_in_new_process(&self.id, rounds)? {
+                // With the filter `core`, not all rows are kept.
+                if let Some(row) = self.rows.iter_mut().find(|row| row.peer == peer) {
+                    row.samples.extend(samples);
+                }
+            }
+            (0..rounds * self.rows.len()).for_each(|_| turn());
+        }
+        Ok(())
+    }
+
+    /// Measures so many rounds of all rows in this process.
+    pub fn measure_here(&mut self, effort: Effort, wanted: usize, mut turn: impl FnMut()) {
         if effort != Effort::Smoke {
             for row in &mut self.rows {
                 row.calibrate(self.chunk);
             }
         }
-        let wanted = self.rounds_of(effort);
         let mut made = 0;
         for measurement in 1..=MEASUREMENTS {
             let mut turn = || {

@@ -28,6 +28,9 @@ pub fn scenarios() -> Vec<Scenario> {
     all
 }
 
+/// In how many processes the rows are measured whose time is mostly cache misses.
+const PROCESSES: usize = 10;
+
 /// Rounds and duration of a turn, for scenarios that start threads.
 fn with_threads(scenario: Scenario, count: usize) -> Scenario {
     scenario.rounds(if count > 10_000 { 12 } else { 40 }, Duration::from_millis(10))
@@ -84,6 +87,9 @@ fn first_use(count: usize) -> Scenario {
         Scenario::new(format!("first-use/{count}"), title, count).reason(FIRST),
         count,
     );
+    if count <= 10 {
+        scenario = scenario.processes(PROCESSES);
+    }
     each_kind!(Set => if <Set as Objects>::fits(count) {
         first_use_row(&mut scenario, move || in_use::<Set>(count));
     });
@@ -106,7 +112,8 @@ fn fixed_rows(scenario: &mut Scenario, peers: &'static [&str]) {
 
 fn first_use_without_destructor() -> Scenario {
     let title = "first use in a new thread, 1 object without a destructor";
-    let mut scenario = with_threads(Scenario::new("first-use/plain/1", title, 1).reason(FIRST), 1);
+    let mut scenario = with_threads(Scenario::new("first-use/plain/1", title, 1).reason(FIRST), 1)
+        .processes(PROCESSES);
     each!(Set in [Ours<Plain>, Direct<Plain>, Ancestor<Plain>, ThreadLocalCrate<Plain>] => {
         first_use_row(&mut scenario, move || in_use::<Set>(1));
     });

@@ -1,0 +1,35 @@
+//! Measuring one scenario in several processes.
+//!
+//! What runs once in a cold cache depends on the addresses at which the system loads the program and places its memory: two copies of the
+//! same code differed by 20 % in one process, and the other way round in the next. So the figure of one process is not that of the code.
+
+use crate::rounds::{Effort, Scenario};
+use std::io;
+use std::process::Command;
+
+/// Measures so many rounds of a scenario in a new process, and returns the samples of each row, by peer.
+pub fn samples_in_new_process(id: &str, rounds: usize) -> io::Result<Vec<(String, Vec<f64>)>> {
+    let program = std::env::current_exe()?;
+    let output = Command::new(program).args(["--samples", id, &rounds.to_string()]).output()?;
+    if !output.status.success() {
+        return Err(io::Error::other(String::from_utf8_lossy(&output.stderr)));
+    }
+    let text = String::from_utf8(output.stdout).map_err(io::Error::other)?;
+    text.lines().map(parse).collect::<Option<_>>().ok_or_else(|| io::Error::other(text.clone()))
+}
+
+/// What that process does: measures the scenario, and returns a line per row.
+pub fn samples(mut scenario: Scenario, rounds: usize) -> String {
+    scenario.measure_here(Effort::Full, rounds, || ());
+    let line = |peer: &str, samples: &[f64]| {
+        let samples: Vec<_> = samples.iter().map(f64::to_string).collect();
+        format!("{peer}\t{}\n", samples.join("\t"))
+    };
+    scenario.rows.iter().map(|row| line(row.peer, &row.samples)).collect()
+}
+
+fn parse(line: &str) -> Option<(String, Vec<f64>)> {
+    let (peer, samples) = line.split_once('\t')?;
+    let samples = samples.split('\t').map(|sample| sample.parse().ok()).collect::<Option<_>>()?;
+    Some((peer.to_string(), samples))
+}
