@@ -1,6 +1,6 @@
 //! What the figures were measured on, and what else it did meanwhile.
 
-use crate::clock::process_time;
+use crate::clock::process_time_with_children;
 use std::fmt;
 
 /// The processor, the system and the compiler.
@@ -57,7 +57,7 @@ pub struct Watch {
 impl Watch {
     #[allow(clippy::new_without_default)] // it begins to watch
     pub fn new() -> Watch {
-        Watch { ticks: Ticks::now(), own: process_time() }
+        Watch { ticks: Ticks::now(), own: process_time_with_children() }
     }
 
     pub fn load(&self) -> Load {
@@ -66,7 +66,7 @@ impl Watch {
             let busy = all - (now.idle - before.idle) - (now.stolen - before.stolen);
             // SAFETY: the call only reads its argument.
             let per_second = unsafe { libc::sysconf(libc::_SC_CLK_TCK) } as f64;
-            let own = (process_time() - self.own) / 1e9 * per_second;
+            let own = (process_time_with_children() - self.own) / 1e9 * per_second;
             Shares {
                 others: ((busy - own) / all).max(0.0),
                 stolen: (now.stolen - before.stolen) / all,
