@@ -44,8 +44,12 @@ impl Together {
         self.elapsed * self.share() / self.runs as f64
     }
 
-    /// The part of the processors that they had, of those that they could use: one, if no other program ran.
+    /// The part of the processors that they had, of those that they could use: one, if no other program ran. 0 if none of them ran,
+    /// because the time was over when the system woke it.
     fn share(&self) -> f64 {
+        if self.runs == 0 || self.used == 0.0 {
+            return 0.0;
+        }
         let processors = processors() as f64;
         let (used, ready) = (self.used / self.elapsed, (self.used + self.delayed) / self.elapsed);
         (used / ready.min(processors)).min(1.0)
@@ -62,18 +66,18 @@ fn fit(threads: usize) -> bool {
 }
 
 /// Runs `turn` until its threads had the processors to themselves, but only so often; then the best turn counts. Where
-/// other programs run, threads do not run beside each other all of the time, and contend less.
+/// other programs run, threads do not run beside each other all of the time, and contend less. A turn in which none ran does not count.
 pub fn undisturbed(threads: usize, mut turn: impl FnMut() -> Together) -> Together {
+    const MOST: usize = 1_000;
     let turns = if fit(threads) { 16 } else { 4 };
-    let mut best = turn();
-    for _ in 1..turns {
-        if best.share() >= 0.95 {
-            break;
-        }
+    let (mut best, mut made) = (turn(), 1);
+    while best.share() < 0.95 && (made < turns || best.share() == 0.0) {
+        assert!(made < MOST, "{threads} threads did not run in any of {MOST} turns");
         let again = turn();
         if again.share() > best.share() {
             best = again;
         }
+        made += 1;
     }
     best
 }
