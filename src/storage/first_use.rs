@@ -45,7 +45,7 @@ fn new_record(
     if !HOOKED.load(Relaxed) {
         install_hooks(root)?;
     }
-    let adopted = if ask_pool { adopt_record(root) } else { None };
+    let adopted = if ask_pool { adopt_record(root)? } else { None };
     let current = match adopted {
         Some(current) => current,
         None => allocate_record(root)?,
@@ -54,12 +54,12 @@ fn new_record(
     Ok(current)
 }
 
-/// Gives the calling thread a record of the pool. `None` if there is none, or if the system has no memory for the slot's value.
+/// Gives the calling thread a record of the pool, if there is one.
 #[inline(always)]
-fn adopt_record(root: Root) -> Option<Current> {
+fn adopt_record(root: Root) -> Result<Option<Current>, AccessError> {
     // A statement of its own, so that the lock is released before the slot is set (invariant 5).
     let pooled = shared::pool().pop();
-    store_record(root, pooled?).ok()
+    pooled.map(|record| store_record(root, record)).transpose()
 }
 
 /// `new_record` if the pool has none.
@@ -328,11 +328,12 @@ pub(crate) unsafe fn begin(
 #[inline(never)]
 unsafe fn begin_in_new_thread(word: &SlotWord, vtable: &'static ValueVTable) -> Begun {
     // `HOOKED` is set if a record is pooled: a thread has used it before.
-    match root::get().and_then(adopt_record) {
+    match root::get().map_or(Ok(None), adopt_record) {
         // SAFETY: the conditions are those of this function. The record stands in the root slot.
-        Some(current) => unsafe { begin(word, vtable, Some(current.entries())) },
+        Ok(Some(current)) => unsafe { begin(word, vtable, Some(current.entries())) },
         // SAFETY: the conditions are those of this function.
-        None => unsafe { begin_with_new_record(word, vtable, false) },
+        Ok(None) => unsafe { begin_with_new_record(word, vtable, false) },
+        Err(error) => Begun::ended(Err(error)),
     }
 }
 
