@@ -42,6 +42,8 @@ pub struct Scenario {
     most_spread: f64,
     /// In how many processes the rounds are measured, if not in this one.
     processes: Option<usize>,
+    /// Whether more iterations make a turn longer.
+    calibrated: bool,
     /// How many rounds were measured again.
     pub repeated: usize,
 }
@@ -79,6 +81,7 @@ impl Scenario {
             chunk: Duration::from_millis(3),
             most_spread: f64::INFINITY,
             processes: None,
+            calibrated: true,
             repeated: 0,
         }
     }
@@ -99,6 +102,12 @@ impl Scenario {
     /// Measures a part of the rounds in each of so many processes: see `processes`.
     pub fn processes(mut self, processes: usize) -> Scenario {
         self.processes = Some(processes);
+        self
+    }
+
+    /// Every turn takes the same time, whatever its iterations: doubling them until it takes longer would not end before they are 0.
+    pub fn uncalibrated(mut self) -> Scenario {
+        self.calibrated = false;
         self
     }
 
@@ -158,7 +167,7 @@ impl Scenario {
 
     /// Measures so many rounds of all rows in this process.
     pub fn measure_here(&mut self, effort: Effort, wanted: usize, mut turn: impl FnMut()) {
-        if effort != Effort::Smoke {
+        if effort != Effort::Smoke && self.calibrated {
             for row in &mut self.rows {
                 row.calibrate(self.chunk);
             }

@@ -127,7 +127,8 @@ fn row<C: Counter>(scenario: &mut Scenario, name: &'static str, threads: usize) 
 fn counting(threads: usize) -> Scenario {
     let title = format!("count, {}", many(threads));
     let mut scenario = Scenario::new(format!("counters/{threads}"), title, 1)
-        .rounds(16, Duration::from_millis(20));
+        .rounds(16, Duration::from_millis(20))
+        .uncalibrated();
     row::<os_thread_local::PerThread<AtomicU64>>(&mut scenario, OURS, threads);
     row::<os_thread_local_direct::PerThread<AtomicU64>>(&mut scenario, DIRECT, threads);
     row::<thread_local::ThreadLocal<AtomicU64>>(&mut scenario, THREAD_LOCAL, threads);

@@ -137,7 +137,7 @@ pub fn lives_row<Set: Objects>(scenario: &mut Scenario, threads: usize) {
 
 /// Rounds and duration of a turn of `lives_row`, which decides by itself how long it takes.
 pub fn lives(id: String, title: String) -> Scenario {
-    Scenario::new(id, title, 1).rounds(24, Duration::from_millis(20))
+    Scenario::new(id, title, 1).rounds(24, Duration::from_millis(20)).uncalibrated()
 }
 
 fn create_use_drop(threads: usize) -> Scenario {
