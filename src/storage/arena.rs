@@ -170,7 +170,7 @@ impl Chunks {
             return None;
         }
         self.start.set(next);
-        // SAFETY: `next` is not above `end`, so the block is in a chunk: without one, `end` is null and `next` is not.
+        // SAFETY: `next` is not above `end`, so the block is in a chunk: without one, both `start` and `end` are null, and `next` is above.
         Some(unsafe { NonNull::new_unchecked(block) })
     }
 

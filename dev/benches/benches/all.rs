@@ -3,7 +3,7 @@
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use os_thread_local_benches::machine::{self, Watch};
 use os_thread_local_benches::options::{Options, HELP};
-use os_thread_local_benches::processes::samples;
+use os_thread_local_benches::processes;
 use os_thread_local_benches::report::{self, Run};
 use os_thread_local_benches::rounds::{Effort, Scenario};
 use os_thread_local_benches::{floors, growth, scenarios};
@@ -55,7 +55,13 @@ fn main() -> ExitCode {
     }
     if let Some((id, rounds)) = &options.samples {
         scenarios.retain(|scenario| scenario.id == *id);
-        scenarios.into_iter().for_each(|scenario| print!("{}", samples(scenario, *rounds)));
+        for scenario in &mut scenarios {
+            scenario.measure_here(Effort::Full, *rounds, || ());
+            scenario
+                .rows
+                .iter()
+                .for_each(|row| print!("{}", processes::line(row.peer, &row.samples)));
+        }
         return ExitCode::SUCCESS;
     }
     if scenarios.is_empty() && !grows {

@@ -3,7 +3,6 @@
 //! What runs once in a cold cache depends on the addresses at which the system loads the program and places its memory: two copies of the
 //! same code differed by 20 % in one process, and the other way round in the next. So the figure of one process is not that of the code.
 
-use crate::rounds::{Effort, Scenario};
 use std::io;
 use std::process::Command;
 
@@ -18,14 +17,10 @@ pub fn samples_in_new_process(id: &str, rounds: usize) -> io::Result<Vec<(String
     text.lines().map(parse).collect::<Option<_>>().ok_or_else(|| io::Error::other(text.clone()))
 }
 
-/// What that process does: measures the scenario, and returns a line per row.
-pub fn samples(mut scenario: Scenario, rounds: usize) -> String {
-    scenario.measure_here(Effort::Full, rounds, || ());
-    let line = |peer: &str, samples: &[f64]| {
-        let samples: Vec<_> = samples.iter().map(f64::to_string).collect();
-        format!("{peer}\t{}\n", samples.join("\t"))
-    };
-    scenario.rows.iter().map(|row| line(row.peer, &row.samples)).collect()
+/// What that process prints of a row.
+pub fn line(peer: &str, samples: &[f64]) -> String {
+    let samples: Vec<_> = samples.iter().map(f64::to_string).collect();
+    format!("{peer}\t{}\n", samples.join("\t"))
 }
 
 fn parse(line: &str) -> Option<(String, Vec<f64>)> {
