@@ -26,6 +26,9 @@ fn main() {
         }
     };
     println!("cargo:rustc-cfg=os_thread_local_backend=\"{}\"", backend);
+    if backend == "pthread" && has_thread_word(&target) {
+        println!("cargo:rustc-cfg=os_thread_local_word");
+    }
 
     // std links all of these libraries. Without it, no other crate needs to.
     if env::var_os("CARGO_FEATURE_STD").is_none() && backend == "pthread" {
@@ -120,6 +123,19 @@ fn backend(target: &Target) -> &'static str {
     } else {
         "unsupported"
     }
+}
+
+/// Whether the crate keeps a thread-local word of its own: see `src/sys/word.rs`. Linkers do not relax general dynamic on other processors,
+/// such as ARM and RISC-V.
+fn has_thread_word(target: &Target) -> bool {
+    let is_set = |name: &str| env::var_os(format!("CARGO_CFG_{}", name)).is_some();
+    target.os == "linux"
+        && (target.env == "gnu" || target.env == "musl")
+        && (target.arch == "x86_64" || target.arch == "aarch64")
+        && env::var("CARGO_CFG_TARGET_POINTER_WIDTH").map_or(false, |width| width == "64")
+        && !is_set("OS_THREAD_LOCAL_NO_WORD")
+        && !is_set("OS_THREAD_LOCAL_KEYS_ONLY")
+        && !is_set("MIRI")
 }
 
 /// The libraries with the functions that `src/sys` declares, such as `pthread_key_create` and `dlsym`.

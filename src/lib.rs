@@ -77,7 +77,7 @@ pub use crate::lock::count::of_this_thread as shared_operations;
 #[doc(inline)]
 pub use crate::per_thread::PerThread;
 #[cfg(feature = "alloc")]
-pub use crate::storage::is_direct_read;
+pub use crate::storage::is_signal_safe;
 #[cfg(any(os_thread_local_backend = "custom", doc))]
 #[cfg_attr(docsrs, doc(cfg(os_thread_local_backend = "custom")))]
 pub use crate::sys::key::custom;

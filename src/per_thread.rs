@@ -73,6 +73,7 @@ use core::panic::{RefUnwindSafe, UnwindSafe};
 /// [`ThreadLocal`](crate::ThreadLocal#memory-use). They stay when the thread exits, as long as they refer to values that no thread has
 /// inherited yet.
 #[doc(alias("CachedThreadLocal", "enumerable_thread_specific", "combinable"))]
+#[repr(C)] // the slot first: an access keeps one address of the object
 pub struct PerThread<T: Send, F = fn() -> T> {
     slot: ObjectSlot<T>,
     init: F,

@@ -133,6 +133,7 @@ use core::fmt;
 /// - The crate keeps the memory of four ended threads for new ones, and that of threads which left values in a
 ///   [`PerThread`](crate::PerThread).
 #[doc(alias("thread_specific_ptr", "FlsAlloc", "TlsAlloc", "pthread_key_create", "LocalKey"))]
+#[repr(C)] // the slot first: an access keeps one address of the object
 pub struct ThreadLocal<T: 'static, F = fn() -> T> {
     slot: ThreadSlot<T>,
     init: F,

@@ -105,7 +105,8 @@ fn foreign_destructors_get_a_value_or_destroyed_and_nothing_leaks() {
     };
     run();
     assert_eq!(CALLS.load(SeqCst), 6, "two destructors, three rounds");
-    assert!(census().built() >= 7, "{}", census().built());
+    // The thread's own, and in round 1, before the crate's destructor, the fresh one of the first key.
+    assert!(census().built() >= 2, "{}", census().built());
     assert_eq!(census().strayed(), 0);
 
     let before = LIVE.load(SeqCst);

@@ -38,9 +38,15 @@ fn last_words(which: usize) {
             Err(other) => panic!("{:?}", other),
         };
     }
-    // An object of the destructor's own.
+    // An object of the destructor's own fares as the fresh one.
     let object = ThreadLocal::new(|| vec![1]);
-    object.with(|v| assert_eq!(*v, [1]));
+    match object.try_with(|v| assert_eq!(*v, [1])) {
+        Ok(()) => assert!(FRESH[which].with_existing(|_| ()).is_some()),
+        Err(error) => assert_eq!(error, AccessError::Destroyed),
+    }
+    // One without a destructor always works.
+    let object = ThreadLocal::new(|| 1);
+    assert_eq!(object.try_with(|v| *v), Ok(1));
 }
 
 static FIRST: StaticDestructorKey = StaticDestructorKey::new(first);

@@ -28,6 +28,9 @@ const LARGEST_CHUNK: usize = 32 * 1024;
 /// Beyond it, values come from the global allocator.
 const MOST: usize = 128 * 1024;
 
+/// The largest chunk that a pooled record keeps.
+const LARGEST_POOLED: usize = FIRST_CHUNK;
+
 /// Not a class: the block must come from the global allocator.
 pub(crate) const NO_CLASS: usize = CLASSES;
 
@@ -52,10 +55,12 @@ struct Chunks {
     end: Cell<*mut u8>,
     /// The freed blocks of each class.
     free: [Cell<Option<NonNull<Free>>>; CLASSES],
-    /// The newest allocated chunk.
+    /// The newest allocated chunk. It is not in use while `total` is 0: a pooled record has kept it.
     chunk: Cell<Option<NonNull<Chunk>>>,
-    /// The size of all allocated chunks.
-    total: Cell<usize>,
+    /// The size of all allocated chunks that are in use.
+    total: Cell<u32>,
+    /// Set if a free list may have a block.
+    has_free: Cell<bool>,
     inline: Inline,
 }
 
@@ -74,20 +79,44 @@ struct Chunk {
 }
 
 impl Arena {
-    /// An arena without memory: `reset` must be called once the record is where it stays.
+    /// An arena without memory: `start_over` must be called once the record is where it stays.
     pub(crate) const fn new() -> Self {
-        #[allow(clippy::declare_interior_mutable_const)] // the initial value of an array
+        #[allow(clippy::declare_interior_mutable_const)] // an initial value
         const CHUNKS: Chunks = Chunks::new();
         Arena([CHUNKS; if SMALL { 0 } else { 1 }])
     }
 
-    /// Frees all chunks and starts again with the inline one. The arena must not move afterwards: it points into itself.
+    /// Starts again with the inline chunk. The arena must not move afterwards: it points into itself.
     ///
     /// # Safety
-    /// No block of the arena is used any more.
-    pub(crate) unsafe fn reset(&self) {
+    /// No block of the arena is used any more, and there are no surplus chunks.
+    #[inline]
+    pub(crate) unsafe fn start_over(&self) {
+        self.0.iter().for_each(Chunks::start_over);
+    }
+
+    /// Whether there are chunks that a pooled record does not keep.
+    #[inline]
+    pub(crate) fn has_surplus(&self) -> bool {
+        self.0.iter().any(|chunks| chunks.total.get() as usize > LARGEST_POOLED)
+    }
+
+    /// Frees the chunks that a pooled record does not keep.
+    ///
+    /// # Safety
+    /// No block of the arena is used any more, and the record is in no root slot.
+    pub(crate) unsafe fn free_surplus(&self) {
         // SAFETY: no block of the arena is used any more (this function's contract).
-        self.0.iter().for_each(|chunks| unsafe { chunks.reset() });
+        self.0.iter().for_each(|chunks| unsafe { chunks.free_above(LARGEST_POOLED) });
+    }
+
+    /// Frees all chunks. The arena is not used afterwards.
+    ///
+    /// # Safety
+    /// The conditions of `free_surplus` hold.
+    pub(crate) unsafe fn free_chunks(&self) {
+        // SAFETY: no block of the arena is used any more (this function's contract).
+        self.0.iter().for_each(|chunks| unsafe { chunks.free_above(0) });
     }
 
     /// Allocates a block without a call of the global allocator. `None` if there is no memory for it, or no such class.
@@ -133,25 +162,37 @@ impl Chunks {
             free: [Self::NONE; CLASSES],
             chunk: Cell::new(None),
             total: Cell::new(0),
+            has_free: Cell::new(false),
             inline: Inline(UnsafeCell::new([MaybeUninit::uninit(); INLINE])),
         }
     }
 
-    /// # Safety
-    /// No block of the arena is used any more.
-    unsafe fn reset(&self) {
+    #[inline]
+    fn start_over(&self) {
         let start = self.inline.0.get().cast::<u8>();
         self.start.set(start);
         self.end.set(start.wrapping_add(INLINE));
         self.total.set(0);
-        self.free.iter().for_each(|list| list.set(None));
-        // The global allocator may use this arena: a chunk leaves the list before it is freed.
+        if self.has_free.replace(false) {
+            self.free.iter().for_each(|list| list.set(None));
+        }
+    }
+
+    /// Frees all chunks that are larger than `limit`.
+    ///
+    /// # Safety
+    /// No block of the arena is used any more.
+    unsafe fn free_above(&self, limit: usize) {
+        // The newest chunk is the largest. A chunk leaves the list before it is freed.
         while let Some(chunk) = self.chunk.get() {
             // SAFETY: chunks in the list are alive and owned by the arena. `grow` allocated each with this layout.
             unsafe {
+                let size = chunk.as_ref().size;
+                if size <= limit {
+                    return;
+                }
                 self.chunk.set(chunk.as_ref().older);
-                let layout = Layout::from_size_align_unchecked(chunk.as_ref().size, GRAIN);
-                dealloc(chunk.as_ptr().cast(), layout);
+                dealloc(chunk.as_ptr().cast(), Layout::from_size_align_unchecked(size, GRAIN));
             }
         }
     }
@@ -180,9 +221,13 @@ impl Chunks {
     #[cold]
     fn grow(&self) -> Option<()> {
         // SAFETY: chunks in the list are alive.
-        let last = self.chunk.get().map(|chunk| unsafe { chunk.as_ref().size });
-        let size = last.map_or(FIRST_CHUNK, |size| (size * 2).min(LARGEST_CHUNK));
-        if self.total.get() + size > MOST {
+        let last = self.chunk.get().map(|chunk| unsafe { (chunk, chunk.as_ref().size) });
+        if let (Some((chunk, size)), 0) = (last, self.total.get()) {
+            self.use_chunk(chunk, size);
+            return Some(());
+        }
+        let size = last.map_or(FIRST_CHUNK, |(_, size)| (size * 2).min(LARGEST_CHUNK));
+        if self.total.get() as usize + size > MOST {
             return None;
         }
         // SAFETY: `size` is not 0 and at most `LARGEST_CHUNK`; `GRAIN` is a power of two.
@@ -192,10 +237,16 @@ impl Chunks {
         // SAFETY: the memory is new, aligned for a `Chunk` and larger than one.
         unsafe { chunk.as_ptr().write(Chunk { older: self.chunk.get(), size }) };
         self.chunk.set(Some(chunk));
-        self.total.set(self.total.get() + size);
-        self.start.set(memory.as_ptr().wrapping_add(mem::size_of::<Chunk>()));
-        self.end.set(memory.as_ptr().wrapping_add(size));
+        self.use_chunk(chunk, size);
         Some(())
+    }
+
+    /// Makes the newest chunk the one from which blocks are taken.
+    fn use_chunk(&self, chunk: NonNull<Chunk>, size: usize) {
+        let memory = chunk.as_ptr().cast::<u8>();
+        self.total.set(self.total.get() + size as u32);
+        self.start.set(memory.wrapping_add(mem::size_of::<Chunk>()));
+        self.end.set(memory.wrapping_add(size));
     }
 
     /// # Safety
@@ -207,6 +258,7 @@ impl Chunks {
             // SAFETY: the block is unused (`Arena::free`), larger than a link, and aligned to `GRAIN`.
             unsafe { block.as_ptr().write(Free { next: list.get() }) };
             list.set(Some(block));
+            self.has_free.set(true);
         }
     }
 }
@@ -247,7 +299,7 @@ mod tests {
         let arena = Box::new(Arena::new());
         for _ in 0..3 {
             // SAFETY: no block of the arena is used.
-            unsafe { arena.reset() };
+            unsafe { arena.start_over() };
             assert!(arena.allocate(NO_CLASS).is_none());
             let mut blocks = Vec::new();
             // The classes in turn; then the rest of the last chunk.
@@ -284,6 +336,6 @@ mod tests {
             }
         }
         // SAFETY: no block of the arena is used.
-        unsafe { arena.reset() };
+        unsafe { arena.free_chunks() };
     }
 }

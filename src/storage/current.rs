@@ -1,46 +1,22 @@
 //! The calling thread's record, and what the thread does with its own values and orphans.
 
-use super::record::{self, Entries, Record, State};
+use super::entries::State;
+use super::record::{self, Current};
 use super::root;
 use super::shared;
 use super::value::{Block, BlockState, OwnedBlock, Owner};
 use core::cell::Cell;
-use core::ops::Deref;
-use core::ptr::NonNull;
-
-/// The calling thread's record. Not `Send`, and stored in no static or thread-local, so it is not used after the record has ended.
-#[derive(Clone, Copy)]
-pub(crate) struct Current(NonNull<Record>);
-
-impl Deref for Current {
-    type Target = Record;
-
-    fn deref(&self) -> &Record {
-        // SAFETY: the record of a thread that runs is alive (invariant 9, `Current::new`).
-        unsafe { self.0.as_ref() }
-    }
-}
+use core::ptr::{self, NonNull};
 
 /// This thread's record, if it has one.
 #[inline]
 pub(crate) fn current() -> Option<Current> {
-    record::record_at(root::get()?.load()?).map(Current)
+    let entries = root::get()?.load();
+    // SAFETY: the slot leads to a sentinel or to this thread's record, which it owns and which is alive (invariant 9).
+    unsafe { record::record_at(entries).map(|record| Current::new(record)) }
 }
 
 impl Current {
-    /// # Safety
-    /// The record stands in the calling thread's root slot.
-    #[inline]
-    pub(super) unsafe fn new(record: NonNull<Record>) -> Current {
-        Current(record)
-    }
-
-    /// The content of the thread's root slot.
-    #[inline]
-    pub(super) fn entries(self) -> NonNull<Entries> {
-        self.0.cast()
-    }
-
     /// Takes the thread's value out of its entry and out of the thread's list.
     ///
     /// # Safety
@@ -60,13 +36,13 @@ impl Current {
             match vtable.owner {
                 Owner::Thread if vtable.needs_drop() => {
                     self.unlink(block);
-                    if block.as_ref().state.get().is_borrowed() {
+                    if block.as_ref().state().is_borrowed() {
                         // The process exits from inside `with_mut`, and a destructor drops the object. The value is leaked.
                         return None;
                     }
                 }
                 Owner::Thread => {}
-                Owner::Object => self.object_owned.set(self.object_owned.get().wrapping_sub(1)),
+                Owner::Object => self.count_object_owned_taken(),
             }
         }
         Some(block)
@@ -77,8 +53,9 @@ impl Current {
     /// # Safety
     /// `take` returned the block. The result is not used after the record has ended.
     pub(super) unsafe fn owned<'a>(self, block: NonNull<Block>) -> OwnedBlock<'a> {
-        // SAFETY: the block is in no entry and in no list, because `take` returned it. The record, and its arena, is alive until it ends.
-        unsafe { OwnedBlock::new(block, Some(&self.0.as_ref().arena)) }
+        // SAFETY: the block is in no entry and in no list, because `take` returned it. The record, and its arena, is alive until it ends,
+        // and the result is not used afterwards (this function's contract).
+        unsafe { OwnedBlock::new(block, Some(&*ptr::addr_of!(self.arena))) }
     }
 }
 
@@ -104,21 +81,21 @@ pub(super) fn reclaim_orphans(current: Current) {
     }
 }
 
-/// Takes an orphan, if there is one. Called by the owning thread.
-pub(super) fn next_orphan(record: &Record) -> Option<OwnedBlock<'_>> {
-    while record.has_orphans() {
-        let block = match record.pop_orphan() {
+/// Takes an orphan, if there is one.
+pub(super) fn next_orphan(current: &Current) -> Option<OwnedBlock<'_>> {
+    while current.has_orphans() {
+        let block = match current.pop_orphan() {
             Some(block) => block,
             None => {
-                shared::stripe(record.stripe()).own(record).empty_inbox();
+                shared::stripe(current.stripe()).own(*current).empty_inbox();
                 continue;
             }
         };
         // SAFETY: an orphan is alive, in no entry, and after `pop_orphan` in no list. This is its thread, which may destroy it.
         unsafe {
             // A borrowed value is leaked: the process exits from inside `with_mut`.
-            if !block.as_ref().state.get().is_borrowed() {
-                return Some(OwnedBlock::new(block, Some(&record.arena)));
+            if !block.as_ref().state().is_borrowed() {
+                return Some(OwnedBlock::new(block, Some(&current.arena)));
             }
         }
     }
@@ -140,9 +117,9 @@ impl Borrowed {
     /// The block is the calling thread's value of an object that is borrowed exclusively while the guard lives.
     pub(crate) unsafe fn new(block: NonNull<Block>) -> Self {
         // SAFETY: the block is alive: its object is borrowed exclusively, on the block's thread (this function's contract).
-        let state = unsafe { &block.as_ref().state };
-        let before = state.get();
-        state.set(if before.is_claimed() {
+        let header = unsafe { block.as_ref() };
+        let before = header.state();
+        header.set_state(if before.is_claimed() {
             BlockState::ClaimedAndBorrowed
         } else {
             BlockState::Borrowed
@@ -154,6 +131,6 @@ impl Borrowed {
 impl Drop for Borrowed {
     fn drop(&mut self) {
         // SAFETY: the block is alive while the guard lives (`new`).
-        unsafe { self.0.as_ref().state.set(self.1) };
+        unsafe { self.0.as_ref().set_state(self.1) };
     }
 }

@@ -1,148 +1,19 @@
-//! The first use of an object by a thread: makes the thread's record, assigns a slot number, and makes the value.
+//! The first use of an object by a thread: assigns a slot number, and makes the value.
 
-use super::current::{reclaim_orphans, Current, Unset};
-use super::exit::{self, on_key_destructor, HOOKS};
+use super::arrival::{adopt_at_once, current_or_new};
+use super::current::{reclaim_orphans, Unset};
+use super::entries::{Entries, Entry, Kind, State};
+use super::exit::HOOKS;
 use super::numbers::{self, Bucket};
 use super::packed::SlotWord;
-use super::record::{self, Entries, Entry, ExitList, Record, State, NO_NUMBER};
-use super::root::{self, Root};
+use super::record::{Current, Destructors, NO_NUMBER};
+use super::root;
 use super::shared;
 use super::value::{self, Block, Owner, ValueVTable, Values};
 use crate::sys::{System, Threads};
 use crate::AccessError;
 use core::mem;
 use core::ptr::{self, NonNull};
-use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
-
-/// Set when hook installation starts. No thread waits for its end: installation takes the loader's lock, and a library constructor
-/// that runs under that lock may be the one that would wait (deadlock).
-static HOOKED: AtomicBool = AtomicBool::new(false);
-
-/// The calling thread's record; if it has none, one of the pool if that is to be asked, or a new one.
-fn current_or_new(ask_pool: bool) -> Result<Current, AccessError> {
-    let root = root::get_or_create(on_key_destructor)?;
-    let content = root.load();
-    match content.and_then(record::record_at) {
-        // SAFETY: the record stands in this thread's root slot.
-        Some(record) => Ok(unsafe { Current::new(record) }),
-        None => new_record(root, content, ask_pool),
-    }
-}
-
-/// `current_or_new` for a thread whose root slot has `content`: null or a sentinel.
-fn new_record(
-    root: Root,
-    content: Option<NonNull<Entries>>,
-    ask_pool: bool,
-) -> Result<Current, AccessError> {
-    let exit_list = match content {
-        None => ExitList::NotRegistered,
-        content if content == Some(record::under_construction()) => {
-            return Err(AccessError::Recursive)
-        }
-        Some(_) => ExitList::TooLate,
-    };
-    if !HOOKED.load(Relaxed) {
-        install_hooks(root)?;
-    }
-    let adopted = if ask_pool { adopt_record(root)? } else { None };
-    let current = match adopted {
-        Some(current) => current,
-        None => allocate_record(root)?,
-    };
-    current.exit_list.set(exit_list);
-    Ok(current)
-}
-
-/// Gives the calling thread a record of the pool, if there is one.
-#[inline(always)]
-fn adopt_record(root: Root) -> Result<Option<Current>, AccessError> {
-    // A statement of its own, so that the lock is released before the slot is set (invariant 5).
-    let pooled = shared::pool().pop();
-    pooled.map(|record| store_record(root, record)).transpose()
-}
-
-/// `new_record` if the pool has none.
-#[cold]
-#[inline(never)]
-fn allocate_record(root: Root) -> Result<Current, AccessError> {
-    let sentinel = SentinelGuard::put(root)?;
-    let record = Record::allocate().ok_or(AccessError::OutOfMemory)?;
-    let stripe = shared::pool().choose_stripe();
-    // SAFETY: the record is new: it has no other users and is in no stripe. `exit` frees it after it has left the stripe.
-    unsafe {
-        Record::set_stripe(record, stripe);
-        shared::stripe(stripe).join(record);
-    }
-    let current = store_record(root, record)?;
-    mem::forget(sentinel);
-    Ok(current)
-}
-
-/// Stores the calling thread's new record in its root slot.
-#[inline]
-fn store_record(root: Root, record: NonNull<Record>) -> Result<Current, AccessError> {
-    // SAFETY: the record is new or was pooled: it is this thread's from now on.
-    if !unsafe { root.store(Some(record.cast())) } {
-        return Err(end_unused(record));
-    }
-    if !root.reads_right() {
-        wrong_direct_read();
-    }
-    // SAFETY: the record stands in this thread's root slot.
-    Ok(unsafe { Current::new(record) })
-}
-
-#[cold]
-#[inline(never)]
-fn end_unused(record: NonNull<Record>) -> AccessError {
-    // SAFETY: the record is in no root slot, and has no values with a destructor: this thread has not used it.
-    unsafe { exit::end(record) };
-    AccessError::OutOfMemory
-}
-
-#[cold]
-#[inline(never)]
-fn install_hooks(root: Root) -> Result<(), AccessError> {
-    let _sentinel = SentinelGuard::put(root)?;
-    if !HOOKED.swap(true, Relaxed) {
-        shared::install_fork_handlers(|| System::install_hooks(&HOOKS));
-    }
-    Ok(())
-}
-
-/// Puts a sentinel into the root slot, and null when it is dropped. Meanwhile an allocator that uses an object gets `Recursive`; it
-/// would recurse without end.
-struct SentinelGuard(Root);
-
-impl SentinelGuard {
-    fn put(root: Root) -> Result<SentinelGuard, AccessError> {
-        // SAFETY: the value is a sentinel.
-        if unsafe { root.store(Some(record::under_construction())) } {
-            Ok(SentinelGuard(root))
-        } else {
-            Err(AccessError::OutOfMemory)
-        }
-    }
-}
-
-impl Drop for SentinelGuard {
-    fn drop(&mut self) {
-        // SAFETY: the value is null; this thread has no record.
-        let stored = unsafe { self.0.store(None) };
-        debug_assert!(stored, "a slot that has a value can be set");
-    }
-}
-
-#[cold]
-fn wrong_direct_read() -> ! {
-    exit::or_abort(
-        "os-thread-local: a direct read of the root slot did not give the value that was just set; aborting. Build without the \
-         feature `direct-read`, and report the system",
-        || panic!("direct read"),
-    );
-    unreachable!()
-}
 
 /// The slot number of an object and the thread's entry for it; assigns the number and grows the table if necessary. The entry moves
 /// when the table grows.
@@ -172,9 +43,26 @@ fn assign_cached(current: Current, word: &SlotWord) -> Option<u32> {
 }
 
 /// Does everything that a first use needs except creating the value.
-pub(crate) fn prepare(word: &SlotWord) -> Result<(), AccessError> {
-    let current = current_or_new(true)?;
-    entry_or_assign(&current, word).map(drop)
+#[cold]
+pub(crate) fn prepare(word: &SlotWord, vtable: &'static ValueVTable) -> Result<(), AccessError> {
+    if vtable.is_destroyed_at_exit() && has_ended() {
+        return Err(AccessError::Destroyed);
+    }
+    let current = current_or_new()?;
+    let (number, entry) = entry_or_assign(&current, word)?;
+    match entry.state() {
+        State::Vacant if current.is_late() && vtable.is_destroyed_at_exit() => {
+            Err(AccessError::Destroyed)
+        }
+        State::Vacant => Ok(()),
+        state => found_settled(current, number, state).map(drop),
+    }
+}
+
+/// Whether the calling thread's record has ended, and no late one was made.
+fn has_ended() -> bool {
+    // SAFETY: the slot leads to a sentinel or to this thread's record, which is alive (invariant 9).
+    root::get().map_or(false, |root| unsafe { root.load().as_ref() }.kind().is_ended())
 }
 
 /// The cold path of `entry_or_assign`. It allocates: a global allocator whose own use of an object leads here again gets `Recursive`.
@@ -188,10 +76,13 @@ fn assign_first<'a>(
     }
     let _done = Unset(&current.growing);
     let number = assign(*current, word)?;
-    if let Some(table) = current.larger_table(number)? {
+    if let Some(table) = current.entries().larger_table(number)? {
         // A statement of its own, so that the lock is released before the old table is freed (invariant 5).
-        let old = shared::stripe(current.stripe()).own(current).replace_table(table);
+        let old = shared::stripe(current.stripe()).own(*current).replace_table(table);
         drop(old);
+        if current.entries().has_long_table() {
+            current.has_memory.set(true);
+        }
     }
     current.entry(number).map(|entry| (number, entry)).ok_or(AccessError::OutOfMemory)
 }
@@ -209,7 +100,9 @@ fn assign(current: Current, word: &SlotWord) -> Result<u32, AccessError> {
         let mut numbers = shared::numbers();
         // The cached numbers that are left are above the limit.
         cache.keep_few(true, |number| numbers.give_back(number));
-        if numbers.take(cache.next_request(), cache) {
+        // A late record may be leaked, so it keeps no numbers.
+        let wanted = if current.is_late() { 1 } else { cache.next_request() };
+        if numbers.take(wanted, cache) {
             continue;
         }
         let next = numbers.next_bucket();
@@ -298,9 +191,9 @@ pub(crate) unsafe fn begin(
 
     if let Some(entries) = found {
         // SAFETY: the entries are a sentinel's, or the record's to which this thread's root slot leads (invariant 9).
-        if let (Some(number), false) = (word.packed_number(), unsafe { entries.as_ref().is_slow() })
-        {
-            // SAFETY: the record stands in this thread's root slot (this function's contract). It is no sentinel: they are all slow.
+        let is_fast = unsafe { entries.as_ref().is_fast_record() };
+        if let (Some(number), true) = (word.packed_number(), is_fast) {
+            // SAFETY: the record stands in this thread's root slot (this function's contract).
             let current = unsafe { Current::new(entries.cast()) };
             match current.entry(number) {
                 Some(entry) if entry.is_vacant() && current.is_inbox_empty() => {
@@ -312,62 +205,41 @@ pub(crate) unsafe fn begin(
         }
     }
     cold_path();
-    match found {
-        // SAFETY: the conditions are those of this function. The root slot is null.
-        None => unsafe { begin_in_new_thread(word, vtable) },
+    // SAFETY: the entries are a sentinel's, or the record's to which this thread's root slot leads (invariant 9).
+    match found.map(|entries| unsafe { entries.as_ref() }.kind()) {
+        // SAFETY: the conditions are those of this function: for the word, the vtable and the slot, which leads to no record.
+        None | Some(Kind::NoRecord) => unsafe { begin_in_new_thread(word, vtable) },
         // SAFETY: the conditions are those of this function.
-        Some(_) => unsafe { begin_unusual(word, vtable) },
+        Some(_) => unsafe { begin_slow(word, vtable) },
     }
 }
 
-/// `begin` for a thread whose root slot is null. It ends in the usual case, so that a new thread's first use reads little code: with a
-/// path through every case it took 275 instructions on 30 cache lines instead of 201 on 21.
+/// `begin` for a thread whose root slot leads to no record. Re-enters the fast path after adopting a record: it reads few cache lines.
 ///
 /// # Safety
-/// The conditions of `begin` hold. The calling thread's root slot is null.
+/// The conditions of `begin` hold.
 #[inline(never)]
 unsafe fn begin_in_new_thread(word: &SlotWord, vtable: &'static ValueVTable) -> Begun {
-    // `HOOKED` is set if a record is pooled: a thread has used it before.
-    match root::get().map_or(Ok(None), adopt_record) {
+    match adopt_at_once() {
         // SAFETY: the conditions are those of this function. The record stands in the root slot.
-        Ok(Some(current)) => unsafe { begin(word, vtable, Some(current.entries())) },
+        Ok(Some(current)) => unsafe { begin(word, vtable, Some(NonNull::from(current.entries()))) },
         // SAFETY: the conditions are those of this function.
-        Ok(None) => unsafe { begin_with_new_record(word, vtable, false) },
+        Ok(None) => unsafe { begin_slow(word, vtable) },
         Err(error) => Begun::ended(Err(error)),
     }
 }
 
-/// `begin` for all cases but a null root slot: the slot is read again.
+/// `begin` for all cases: reads the root slot again.
 ///
 /// # Safety
-/// The conditions of `begin` hold.
-#[inline(never)]
-unsafe fn begin_unusual(word: &SlotWord, vtable: &'static ValueVTable) -> Begun {
-    let entries = match root::get().and_then(|root| root.load()) {
-        Some(entries) => entries,
-        // SAFETY: the conditions are those of this function. The root slot is null, or there is none yet.
-        None => return unsafe { begin_in_new_thread(word, vtable) },
-    };
-    match record::record_at(entries) {
-        // SAFETY: the record stands in the root slot, and the other conditions are those of this function.
-        Some(record) => unsafe { begin_with_record(Current::new(record), word, vtable) },
-        // SAFETY: the conditions are those of this function.
-        None => unsafe { begin_with_new_record(word, vtable, true) },
-    }
-}
-
-/// `begin` for a thread without a record. `ask_pool` unless the pool had none a moment ago: then it is not locked again.
-///
-/// # Safety
-/// The conditions of `begin` hold.
+/// The conditions of `begin` hold for the word and the vtable.
 #[cold]
 #[inline(never)]
-unsafe fn begin_with_new_record(
-    word: &SlotWord,
-    vtable: &'static ValueVTable,
-    ask_pool: bool,
-) -> Begun {
-    match current_or_new(ask_pool) {
+unsafe fn begin_slow(word: &SlotWord, vtable: &'static ValueVTable) -> Begun {
+    if vtable.is_destroyed_at_exit() && has_ended() {
+        return Begun::ended(Err(AccessError::Destroyed));
+    }
+    match current_or_new() {
         // SAFETY: the conditions are those of this function.
         Ok(current) => unsafe { begin_with_record(current, word, vtable) },
         Err(error) => Begun::ended(Err(error)),
@@ -384,7 +256,7 @@ unsafe fn begin_with_record(
     word: &SlotWord,
     vtable: &'static ValueVTable,
 ) -> Begun {
-    if current.entries.is_slow() || !current.is_inbox_empty() {
+    if !current.entries().is_fast_record() || !current.is_inbox_empty() {
         reclaim_first(current, word);
     }
     let (number, entry) = match entry_or_assign(&current, word) {
@@ -393,12 +265,15 @@ unsafe fn begin_with_record(
     };
     // Not earlier: destructors and the global allocator have run in the meantime, and may have used the object.
     if !entry.is_vacant() {
-        return Begun::ended(found_settled(&current, number, entry.state()));
+        return Begun::ended(found_settled(current, number, entry.state()));
+    }
+    if current.is_late() && vtable.is_destroyed_at_exit() {
+        return Begun::ended(Err(AccessError::Destroyed));
     }
     if let Some(block) = current.find_claimed(number) {
         // The value belongs to a dropped object that had the same slot number.
         // SAFETY: blocks in the thread's list are alive (invariant 8).
-        unsafe { block.as_ref().number.set(NO_NUMBER) };
+        unsafe { block.as_ref().set_number(NO_NUMBER) };
     }
     // SAFETY: the number is the object's, and the entry is this thread's for it.
     unsafe { start(current, number, entry, vtable) }
@@ -427,10 +302,10 @@ unsafe fn start(
     vtable: &'static ValueVTable,
 ) -> Begun {
     // SAFETY: the number was handed out (this function's contract).
-    unsafe { numbers::mask(number) }.add(current.token(), current.several());
+    unsafe { numbers::mask(number) }.add(current.token());
     match value::allocate_now(vtable, number, &current.arena) {
         Some(block) => {
-            current.begin_entry(Owner::Thread); // values in the arena are their threads'
+            current.begin_entry(Owner::Thread, number); // values in the arena are their threads'
             entry.set(State::Initializing);
             Begun { made: Made(block.as_ptr()), current: Some(current) }
         }
@@ -443,13 +318,16 @@ unsafe fn start(
 #[cold]
 #[inline(never)]
 fn start_slow(current: Current, number: u32, vtable: &'static ValueVTable) -> Begun {
-    current.begin_entry(vtable.owner);
+    current.begin_entry(vtable.owner, number);
     current.set(number, State::Initializing);
     match value::allocate(vtable, number, &current.arena) {
         Some(block) => {
             // SAFETY: the block is new.
             if unsafe { !block.as_ref().in_arena } {
                 current.has_blocks_elsewhere.set(true);
+            }
+            if current.arena.has_surplus() {
+                current.has_memory.set(true);
             }
             Begun { made: Made(block.as_ptr()), current: Some(current) }
         }
@@ -464,7 +342,7 @@ fn start_slow(current: Current, number: u32, vtable: &'static ValueVTable) -> Be
 /// The result of an access whose entry is not vacant.
 #[cold]
 fn found_settled(
-    current: &Current,
+    current: Current,
     number: u32,
     state: State,
 ) -> Result<NonNull<Block>, AccessError> {
@@ -526,7 +404,7 @@ unsafe fn abandon(current: Current, block: NonNull<Block>) {
     // SAFETY: the block is alive, in no entry and in no list, and has no value (this function's contract). It is from this record's
     // arena, if from an arena.
     unsafe {
-        current.set(block.as_ref().number.get(), State::Vacant);
+        current.set(block.as_ref().number(), State::Vacant);
         current.end_initializing(block.as_ref().vtable.owner);
         value::free(block, Some(&current.arena));
     }
@@ -538,7 +416,7 @@ unsafe fn abandon(current: Current, block: NonNull<Block>) {
 /// The block has its value and is in no list. It is thread-owned and has no destructor, or is in the thread's list.
 unsafe fn store(current: Current, block: NonNull<Block>) {
     // SAFETY: the block has a value, so it is alive (this function's contract).
-    let number = unsafe { block.as_ref().number.get() };
+    let number = unsafe { block.as_ref().number() };
     current.set(number, State::Value(block));
 }
 
@@ -552,7 +430,7 @@ unsafe fn store_with_destructor(current: Current, block: NonNull<Block>) {
         current.link_newest(block);
         store(current, block);
     }
-    if current.exit_list.get() == ExitList::NotRegistered {
+    if current.destructors.get() == Destructors::None {
         register_exit(current);
     }
 }
@@ -560,7 +438,7 @@ unsafe fn store_with_destructor(current: Current, block: NonNull<Block>) {
 #[cold]
 #[inline(never)]
 fn register_exit(current: Current) {
-    current.exit_list.set(ExitList::Registered);
+    current.destructors.set(Destructors::Registered);
     System::at_thread_exit(&HOOKS);
 }
 
@@ -569,7 +447,7 @@ fn register_exit(current: Current) {
 /// # Safety
 /// The block has its value, which is object-owned, and is in no list; `values` is the list of the object.
 unsafe fn store_object_owned(current: Current, block: NonNull<Block>, values: &Values) {
-    current.object_owned.set(current.object_owned.get().wrapping_add(1));
+    current.count_object_owned();
     // SAFETY: the block is object-owned, has its value, and is in no list (this function's contract).
     unsafe {
         values.push(block);
@@ -577,6 +455,3 @@ unsafe fn store_object_owned(current: Current, block: NonNull<Block>, values: &V
     }
     current.end_initializing(Owner::Object);
 }
-
-#[cfg(all(test, feature = "std"))]
-mod direct_read_tests;

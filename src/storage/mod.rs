@@ -53,16 +53,20 @@
 //!
 //! - `slot`: the interface to the public types
 //! - `first_use`, `object`: the first use of an object by a thread; removal of values, and drop of objects
+//! - `arrival`: how a thread gets its record
 //! - `exit`: the end of a thread
 //! - `current`: the calling thread's record
 //! - `shared`: the locks and the data that they protect; fork
 //! - `root`: the root slot
 //! - `record`: this module and those below use no lock and no operating system
+//! - `entries`
 //! - `packed`, `value`
 //! - `numbers`, `arena`
 
 mod arena;
+mod arrival;
 mod current;
+mod entries;
 mod exit;
 mod first_use;
 mod numbers;
@@ -75,7 +79,7 @@ mod slot;
 mod value;
 
 pub(crate) use self::current::reclaim;
-pub use self::root::is_direct_read;
+pub use self::root::is_signal_safe;
 pub(crate) use self::slot::{ObjectSlot, Pointers, Taken, ThreadSlot};
 
 /// Targets that have one thread, or where memory matters more than time: one stripe, no masks, no arena, and short caches. The

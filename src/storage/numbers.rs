@@ -57,13 +57,9 @@ pub(crate) fn token(record: usize, stripe: usize) -> usize {
 }
 
 /// The stripe of the record with this token.
+#[inline]
 pub(crate) fn stripe_of(token: usize) -> usize {
     (token & (TOKEN_ALIGN - 1)) >> 1
-}
-
-/// The mask with the stripe of this record's token, in the form for several records.
-pub(crate) fn several(token: usize) -> usize {
-    SEVERAL | bit(stripe_of(token))
 }
 
 /// The records that may have an entry for a slot number that is not vacant (invariant 1). Three forms:
@@ -95,7 +91,7 @@ const fn masks(numbers: usize) -> usize {
 
 /// A decoded mask: where the values of an object may be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Whereabouts {
+pub(crate) enum Holders {
     Nowhere,
     /// At most in the record with this token.
     Record(usize),
@@ -127,13 +123,12 @@ fn bit(stripe: usize) -> usize {
 impl Mask {
     /// Adds a record. Called by the owning thread before it writes the entry, for a number that is assigned: its mask is not 0. A
     /// read-modify-write only if the mask lacks the record.
-    ///
-    /// `several` is `several(token)`, which the record keeps: computing it takes 5 instructions.
     #[inline]
-    pub(crate) fn add(&self, token: usize, several: usize) {
+    pub(crate) fn add(&self, token: usize) {
         if STRIPES == 1 {
             return;
         }
+        let several = SEVERAL | bit(stripe_of(token));
         let mut mask = self.0.load(Relaxed);
         debug_assert!(mask != 0, "the assigning thread has set the mask");
         while mask != token && mask & several != several {
@@ -160,14 +155,14 @@ impl Mask {
         STRIPES > 1 && self.0.load(Relaxed) == token
     }
 
-    pub(crate) fn whereabouts(&self) -> Whereabouts {
+    pub(crate) fn holders(&self) -> Holders {
         if STRIPES == 1 {
-            return Whereabouts::Stripes(StripeSet(1));
+            return Holders::Stripes(StripeSet(1));
         }
         match self.0.load(Relaxed) {
-            0 => Whereabouts::Nowhere,
-            mask if mask & SEVERAL == 0 => Whereabouts::Record(mask),
-            mask => Whereabouts::Stripes(StripeSet(mask >> 1)),
+            0 => Holders::Nowhere,
+            mask if mask & SEVERAL == 0 => Holders::Record(mask),
+            mask => Holders::Stripes(StripeSet(mask >> 1)),
         }
     }
 }
@@ -402,17 +397,43 @@ pub(crate) struct NumberCache {
     /// The size of the thread's last request. It doubles up to a group: a thread with few objects must not hold numbers that other
     /// threads then replace by higher ones, which need longer tables.
     asked: Cell<u8>,
+    /// How many numbers the thread has released, up to `TRIAL`.
+    released: Cell<u8>,
 }
 
 impl NumberCache {
     const MOST: usize = if SMALL { 2 } else { 12 };
     /// How many numbers stay when a full cache, or an ended thread, gives numbers back.
     const FEW: usize = if SMALL { 1 } else { 4 };
+    /// How many numbers a thread releases before it caches them. A thread that uses the crate for the first time in the last round of key
+    /// destructors leaks its record; the numbers in it would make the tables of all later threads longer.
+    const TRIAL: u8 = if SMALL { 0 } else { 64 };
 
     pub(crate) const fn new() -> Self {
         #[allow(clippy::declare_interior_mutable_const)] // the initial value of an array
         const ZERO: Cell<u32> = Cell::new(0);
-        NumberCache { numbers: [ZERO; Self::MOST], len: Cell::new(0), asked: Cell::new(0) }
+        NumberCache {
+            numbers: [ZERO; Self::MOST],
+            len: Cell::new(0),
+            asked: Cell::new(0),
+            released: Cell::new(0),
+        }
+    }
+
+    /// Counts a released number. Whether the thread may cache it.
+    #[inline]
+    pub(crate) fn may_keep(&self) -> bool {
+        if self.released.get() >= Self::TRIAL {
+            return true;
+        }
+        self.released.set(self.released.get() + 1);
+        false
+    }
+
+    /// Must be called when another thread gets the cache.
+    #[inline]
+    pub(crate) fn start_over(&self) {
+        self.released.set(0);
     }
 
     /// How many numbers the thread requests next.
@@ -631,29 +652,26 @@ mod tests {
         if STRIPES == 1 {
             return;
         }
-        let stripes = |mask: &Mask| match mask.whereabouts() {
-            Whereabouts::Stripes(stripes) => stripes.collect::<Vec<_>>(),
+        let stripes = |mask: &Mask| match mask.holders() {
+            Holders::Stripes(stripes) => stripes.collect::<Vec<_>>(),
             _ => Vec::new(),
         };
-        let add = |mask: &Mask, token| mask.add(token, several(token));
         let [a, b, c] = [(1, 0), (2, 0), (3, STRIPES - 1)].map(|(n, s)| token(n * TOKEN_ALIGN, s));
         let mask = Mask(AtomicUsize::new(0));
-        assert!(mask.whereabouts() == Whereabouts::Nowhere && !mask.is_only(a));
+        assert!(mask.holders() == Holders::Nowhere && !mask.is_only(a));
         mask.set_only(a);
-        add(&mask, a);
-        assert!(
-            mask.whereabouts() == Whereabouts::Record(a) && mask.is_only(a) && !mask.is_only(b)
-        );
-        add(&mask, b);
+        mask.add(a);
+        assert!(mask.holders() == Holders::Record(a) && mask.is_only(a) && !mask.is_only(b));
+        mask.add(b);
         assert!(stripes(&mask) == [0] && !mask.is_only(a) && !mask.is_only(b));
-        add(&mask, a);
+        mask.add(a);
         assert_eq!(stripes(&mask), [0]);
-        add(&mask, c);
-        add(&mask, b);
+        mask.add(c);
+        mask.add(b);
         assert_eq!(stripes(&mask), [0, STRIPES - 1]);
         mask.set_only(c);
-        assert!(mask.whereabouts() == Whereabouts::Record(c) && mask.is_only(c));
-        add(&mask, a);
+        assert!(mask.holders() == Holders::Record(c) && mask.is_only(c));
+        mask.add(a);
         assert_eq!(stripes(&mask), [0, STRIPES - 1]);
     }
 }

@@ -1,9 +1,10 @@
 //! What the exclusive owner of an object does: look a value up on the cold path, take values out, drop the object.
 
-use super::current::{current, Current};
-use super::numbers::{self, Whereabouts};
+use super::current::current;
+use super::entries::State;
+use super::numbers::{self, Holders};
 use super::packed::SlotWord;
-use super::record::State;
+use super::record::Current;
 use super::shared;
 use super::value::{Block, Chain, OwnedBlock, Owner};
 use core::ptr::NonNull;
@@ -46,13 +47,14 @@ pub(crate) unsafe fn remove_from_entry(word: &SlotWord) -> Option<NonNull<Block>
 /// The entry for it must be vacant in every record (invariant 1).
 fn release(number: u32, current: Option<Current>) {
     match current {
-        Some(current) => {
+        // A late record may be leaked, so it keeps no numbers.
+        Some(current) if !current.is_late() && current.numbers.may_keep() => {
             if current.numbers.is_full() {
                 shared::give_back(&current.numbers, false);
             }
             current.numbers.insert(number);
         }
-        None => {
+        _ => {
             let mut numbers = shared::numbers();
             numbers.give_back(number);
             numbers.set_limit();
@@ -93,11 +95,11 @@ unsafe fn detach_others(number: u32, current: Option<Current>) -> Chain {
         }
     };
     // SAFETY: the number was handed out: an object has it (this function's contract).
-    match unsafe { numbers::mask(number) }.whereabouts() {
-        Whereabouts::Nowhere => {}
-        Whereabouts::Record(token) if current.map_or(false, |own| own.token() == token) => {}
-        Whereabouts::Record(token) => visit(numbers::stripe_of(token), Some(token)),
-        Whereabouts::Stripes(stripes) => stripes.for_each(|stripe| visit(stripe, None)),
+    match unsafe { numbers::mask(number) }.holders() {
+        Holders::Nowhere => {}
+        Holders::Record(token) if current.map_or(false, |own| own.token() == token) => {}
+        Holders::Record(token) => visit(numbers::stripe_of(token), Some(token)),
+        Holders::Stripes(stripes) => stripes.for_each(|stripe| visit(stripe, None)),
     }
     chain
 }

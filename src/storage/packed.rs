@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! packed      | root slot          | 0 0  slot number           |   both fit; the normal form
-//! indirect    | key                | 0 1  slot number           |   a direct read is possible on this target but was refused
+//! keyed       | key                | 0 1  slot number           |   the target can have a thread word, but it was refused
 //! unpacked    | slot number, upper | 1    slot number, lower    |   one of them does not fit: the key is read from `root`
 //! unassigned  | 1 1 1 1 1 1 1 1 1  | 1    1 1 1 1 1 1 1 1       |
 //! ```
@@ -13,14 +13,14 @@
 //! inline.
 
 use super::numbers::MAX_NUMBER;
-use crate::sys::direct;
+use crate::sys::word;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 pub(crate) const HALF: u32 = usize::BITS / 2;
 pub(crate) const LOWER: usize = (1 << HALF) - 1;
 pub(crate) const UNPACKED: usize = 1 << (HALF - 1);
-/// The bit that marks the form "indirect". Where that form is not used, the bit belongs to the number.
-pub(crate) const INDIRECT: usize = if direct::POSSIBLE { UNPACKED >> 1 } else { UNPACKED };
+/// The bit that marks the form "keyed". Where that form is not used, the bit belongs to the number.
+pub(crate) const KEYED: usize = if word::POSSIBLE { UNPACKED >> 1 } else { UNPACKED };
 const UNASSIGNED: usize = usize::MAX;
 
 /// The location of the root slot, as a word holds it.
@@ -28,8 +28,8 @@ const UNASSIGNED: usize = usize::MAX;
 pub(crate) enum Locator {
     /// An argument for `root::read`.
     Read(usize),
-    /// An argument for `root::read_indirect`: a direct read is possible on this target but was refused.
-    ReadIndirect(usize),
+    /// An argument for `root::read_key`: the target can have a thread word, but it was refused.
+    ReadKey(usize),
 }
 
 /// An object's word. A number is assigned once and never changes.
@@ -62,7 +62,7 @@ impl SlotWord {
     #[inline(always)]
     pub(crate) fn packed_number(&self) -> Option<u32> {
         let lower = self.load() & LOWER;
-        if lower < INDIRECT {
+        if lower < KEYED {
             Some(lower as u32)
         } else {
             None
@@ -82,7 +82,7 @@ impl SlotWord {
 #[inline]
 fn number_of(word: usize) -> u32 {
     if word & UNPACKED == 0 {
-        (word & (INDIRECT - 1)) as u32
+        (word & (KEYED - 1)) as u32
     } else {
         (word >> HALF << (HALF - 1) | word & (UNPACKED - 1)) as u32
     }
@@ -91,9 +91,9 @@ fn number_of(word: usize) -> u32 {
 fn pack(number: usize, locator: Locator) -> usize {
     debug_assert!(number <= MAX_NUMBER);
     match locator {
-        Locator::Read(upper) if upper <= LOWER && number < INDIRECT => upper << HALF | number,
-        Locator::ReadIndirect(upper) if upper <= LOWER && number < INDIRECT => {
-            upper << HALF | INDIRECT | number
+        Locator::Read(upper) if upper <= LOWER && number < KEYED => upper << HALF | number,
+        Locator::ReadKey(upper) if upper <= LOWER && number < KEYED => {
+            upper << HALF | KEYED | number
         }
         _ => number >> (HALF - 1) << HALF | UNPACKED | number & (UNPACKED - 1),
     }
@@ -101,26 +101,16 @@ fn pack(number: usize, locator: Locator) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::super::record::INLINE;
+    use super::super::entries::INLINE;
     use super::*;
 
     #[test]
     fn a_word_gives_back_its_number_in_every_form() {
-        let numbers = [
-            0,
-            1,
-            31,
-            32,
-            INDIRECT - 1,
-            INDIRECT,
-            UNPACKED - 1,
-            UNPACKED,
-            UNPACKED + 1,
-            MAX_NUMBER,
-        ];
+        let numbers =
+            [0, 1, 31, 32, KEYED - 1, KEYED, UNPACKED - 1, UNPACKED, UNPACKED + 1, MAX_NUMBER];
         let mut locators = [0, 5, LOWER, LOWER + 1].map(Locator::Read).to_vec();
-        if direct::POSSIBLE {
-            locators.extend([0, 5, LOWER, LOWER + 1].map(Locator::ReadIndirect));
+        if word::POSSIBLE {
+            locators.extend([0, 5, LOWER, LOWER + 1].map(Locator::ReadKey));
         }
         for number in numbers.iter().filter(|&&n| n <= MAX_NUMBER) {
             for &locator in &locators {
@@ -130,7 +120,7 @@ mod tests {
                 assert_eq!(word.assign(7, locator), Err(*number as u32));
                 assert_eq!(word.number(), Some(*number as u32), "{} {:?}", number, locator);
                 let packed =
-                    *number < INDIRECT && matches!(locator, Locator::Read(upper) if upper <= LOWER);
+                    *number < KEYED && matches!(locator, Locator::Read(upper) if upper <= LOWER);
                 assert_eq!(word.packed_number().is_some(), packed, "{} {:?}", number, locator);
                 assert!(!packed || word.packed_number() == word.number());
             }
@@ -141,12 +131,12 @@ mod tests {
     fn only_a_packed_word_passes_for_a_slot_number() {
         use Locator::*;
         assert_eq!(pack(31, Read(5)) >> HALF, 5);
-        assert_eq!(pack(31, ReadIndirect(5)) >> HALF, 5);
+        assert_eq!(pack(31, ReadKey(5)) >> HALF, 5);
         assert!(pack(31, Read(LOWER)) & LOWER < INLINE);
         assert!(pack(31, Read(LOWER + 1)) & LOWER >= UNPACKED);
-        if direct::POSSIBLE {
-            assert_eq!(pack(31, ReadIndirect(LOWER)) & LOWER, INDIRECT | 31);
-            assert!(pack(31, ReadIndirect(LOWER + 1)) & LOWER >= UNPACKED);
+        if word::POSSIBLE {
+            assert_eq!(pack(31, ReadKey(LOWER)) & LOWER, KEYED | 31);
+            assert!(pack(31, ReadKey(LOWER + 1)) & LOWER >= UNPACKED);
         }
         assert!(SlotWord::new().0.into_inner() & LOWER >= UNPACKED);
         assert_eq!(SlotWord::new().packed_number(), None);

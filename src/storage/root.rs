@@ -1,218 +1,280 @@
-//! The root slot: the one key of the operating system through which a thread finds its record.
+//! The root slot: the one key of the operating system through which a thread finds its record, and the thread word that holds a copy of
+//! the key's value where the target has one (`sys::word`).
 //!
 //! The key is created on first use. It is never deleted, because threads may read it until the process is gone.
+//!
+//! Where the word is in use, every reader reads the word, and the key is only what makes the system call the destructor:
+//!
+//! | | word | key |
+//! | --- | --- | --- |
+//! | no record | a sentinel | null |
+//! | a record | the record | the record |
+//! | inside the key's destructor | the record | null, or the record again while values are destroyed |
+//! | the record has ended | a sentinel | null: no further round of destructors |
+//!
+//! Where it is not, the sentinels stand in the key's slot, and null means that there is no record.
 
+use super::entries::{sentinel, Entries, Kind};
 use super::packed::{Locator, HALF, LOWER};
-use super::record::Entries;
-use crate::lock::InterruptGuard;
-use crate::sys::{direct, Destructor, Key, Keys, System, Threads};
+use super::record::Record;
+use crate::sys::{word, Destructor, Key, Keys, System};
 use crate::AccessError;
+use core::ffi::c_void;
 use core::ptr::{self, NonNull};
-use core::sync::atomic::{AtomicIsize, AtomicUsize, Ordering::*};
+use core::sync::atomic::{AtomicUsize, Ordering::*};
 
-/// The root slot. Two words without an `Option`, so that it is passed in registers: a copy in memory was read in other pieces than it
-/// was written in, a stall of 10 ns in each first use (33 ns to create, use and drop an object, 20 ns without).
-#[derive(Clone, Copy)]
-pub(crate) struct Root {
-    pub(crate) key: Key,
-    /// The slot's distance from the thread pointer, if a direct read is possible (`sys::direct`); otherwise `NO_OFFSET`.
-    offset: isize,
-}
-
-/// 0, then the id of the process whose thread publishes the root, then `READY`.
+/// The root slot: the key plus one; where a word is possible, in the lower half, and the word's distance from the thread pointer in the
+/// upper half, 0 if it was refused. Never 0.
 ///
-/// Ordering: a thread that sees `READY` must see `KEY` and `OFFSET`, and the key created. `READY` is stored with release after both,
-/// and loaded with acquire.
-static STATE: AtomicUsize = AtomicUsize::new(0);
-/// No process has this id.
-const READY: usize = usize::MAX;
-static KEY: AtomicUsize = AtomicUsize::new(0);
-static OFFSET: AtomicIsize = AtomicIsize::new(NO_OFFSET);
-const NO_OFFSET: isize = isize::MIN;
+/// No distance is 0: on x86-64 the words stand below the thread pointer, on AArch64 behind the 16 bytes to which it points.
+#[derive(Clone, Copy)]
+pub(crate) struct Root(usize);
+
+/// The published root, or 0.
+///
+/// Ordering: a thread that sees the root must find the key created. It is stored with release and loaded with acquire.
+static ROOT: AtomicUsize = AtomicUsize::new(0);
 
 /// The root, if a thread has published it.
 #[inline(always)]
 pub(crate) fn get() -> Option<Root> {
-    if STATE.load(Acquire) != READY {
-        return None;
+    match ROOT.load(Acquire) {
+        0 => None,
+        root => Some(Root(root)),
     }
-    let offset = if direct::POSSIBLE { OFFSET.load(Relaxed) } else { NO_OFFSET };
-    Some(Root { key: System::from_bits(KEY.load(Relaxed)), offset })
 }
 
-/// The root; the first call creates it. Threads may race: the first to publish its key wins, the others delete theirs. So a thread
-/// waits only for two stores of another thread, and a forked child does not wait for a thread of its parent.
+/// The root; the first call creates it. Threads may race: the first to publish its key wins, the others delete theirs. So no thread
+/// waits, and a forked child finds the root or none.
 ///
 /// # Errors
 /// `OutOfKeys` if all keys of the process are in use. A later call tries again.
 #[inline]
 pub(crate) fn get_or_create(destructor: Destructor) -> Result<Root, AccessError> {
-    loop {
-        if let Some(root) = get() {
-            return Ok(root);
-        }
-        // Returns no root: see `Root` for what a copy in memory costs.
-        create_first(destructor)?;
+    match get() {
+        Some(root) => Ok(root),
+        None => create(destructor),
     }
 }
 
 #[cold]
-fn create_first(destructor: Destructor) -> Result<(), AccessError> {
-    /// How many keys are created in search of one that can be read directly.
-    const KEYS: u32 = 4;
-    match create(destructor, KEYS) {
-        Some(root) => {
-            publish(root);
-            Ok(())
-        }
+fn create(destructor: Destructor) -> Result<Root, AccessError> {
+    let word = word::find();
+    let key = match System::create_root(destructor) {
+        Some(key) => key,
         // Another thread may have got the last key, and published it.
-        None if get().is_some() => Ok(()),
-        None => Err(AccessError::OutOfKeys),
-    }
-}
-
-fn publish(root: Root) {
-    let process = System::process_id();
-    while !try_publish(root, process) {
-        // Outside of `try_publish`: a task must not wait with interrupts masked.
-        System::yield_now();
-    }
-}
-
-/// `false` while another thread publishes its root.
-fn try_publish(root: Root, process: usize) -> bool {
-    // Otherwise an interrupt handler could wait here for the task that it interrupted (deadlock).
-    let _interrupts = InterruptGuard::new();
-    let turn = match STATE.compare_exchange(0, process, Acquire, Acquire) {
-        Err(READY) => {
-            // SAFETY: this thread has created the key and neither published it nor set a value.
-            unsafe { System::discard_root(root.key) };
-            return true;
-        }
-        Err(state) if state == process => false,
-        // The publishing thread belongs to the process that this one was forked from.
-        Err(state) => STATE.compare_exchange(state, process, Acquire, Relaxed).is_ok(),
-        Ok(_) => true,
+        None => return get().ok_or(AccessError::OutOfKeys),
     };
-    if turn {
-        KEY.store(System::to_bits(root.key), Relaxed);
-        OFFSET.store(root.offset, Relaxed);
-        STATE.store(READY, Release);
-    }
-    turn
-}
-
-fn create(destructor: Destructor, keys: u32) -> Option<Root> {
-    let key = System::create_root(destructor)?;
-    let root = match direct::find(key) {
-        // Only an offset that fits the upper half of an object's word.
-        Ok(offset) if offset == extended(offset as usize) => Root { key, offset },
-        // Deleted only after the next one is created, which would otherwise get the same number.
-        Err(direct::Refusal::UsedBefore) if keys > 1 => match create(destructor, keys - 1) {
-            Some(other) => {
-                let (used, unused) = match other.is_direct() {
-                    true => (other, key),
-                    false => (Root { key, offset: NO_OFFSET }, other.key),
-                };
-                // SAFETY: this thread has created the key and not published it; its value is null after `find`.
-                unsafe { System::discard_root(unused) };
-                used
+    // SAFETY: the key is live.
+    let is_new = unsafe { System::get(key) }.is_null();
+    match Root::pack(key, word) {
+        // A key that is not null is another's too: see the non-guarantees of `dlmopen(3)`.
+        Some(root) if is_new => match ROOT.compare_exchange(0, root.0, AcqRel, Acquire) {
+            Ok(_) => Ok(root),
+            Err(published) => {
+                // SAFETY: this thread has created the key and neither published it nor set a value.
+                unsafe { System::discard_root(key) };
+                Ok(Root(published))
             }
-            None => Root { key, offset: NO_OFFSET },
         },
-        _ => Root { key, offset: NO_OFFSET },
-    };
-    Some(root)
+        _ => {
+            // SAFETY: this thread has created the key and neither published it nor set a value.
+            unsafe { System::discard_root(key) };
+            Err(AccessError::OutOfKeys)
+        }
+    }
 }
 
 impl Root {
-    pub(crate) fn locator(&self) -> Locator {
-        match self.is_direct() {
-            // `read` sign-extends the half.
-            true => Locator::Read(self.offset as usize & LOWER),
-            false if direct::POSSIBLE => Locator::ReadIndirect(System::to_bits(self.key)),
-            false => Locator::Read(System::to_bits(self.key)),
+    /// `None` for a key without a successor, which no system hands out.
+    fn pack(key: Key, distance: Option<isize>) -> Option<Root> {
+        let key = System::to_bits(key).checked_add(1)?;
+        if word::POSSIBLE {
+            let distance = distance.unwrap_or(0) as usize & LOWER;
+            if key > LOWER {
+                return None;
+            }
+            return Some(Root(distance << HALF | key));
+        }
+        Some(Root(key))
+    }
+
+    fn key(self) -> Key {
+        let key = if word::POSSIBLE { self.0 & LOWER } else { self.0 };
+        System::from_bits(key - 1)
+    }
+
+    /// The word's distance from the thread pointer, if the word is in use.
+    #[inline]
+    fn distance(self) -> Option<isize> {
+        match upper(self.0) {
+            _ if !word::POSSIBLE => None,
+            0 => None,
+            distance => Some(distance),
         }
     }
 
-    /// The content of the calling thread's slot.
+    /// Whether the thread word is in use.
     #[inline]
-    pub(crate) fn load(&self) -> Option<NonNull<Entries>> {
-        // SAFETY: the key is live: a root's key is never deleted.
-        NonNull::new(unsafe { System::get(self.key) }.cast())
+    pub(crate) fn has_word(self) -> bool {
+        self.distance().is_some()
     }
 
-    /// Sets the calling thread's slot. `false` if the system has no memory for the value, which cannot happen if the slot has one.
+    pub(crate) fn locator(self) -> Locator {
+        match self.distance() {
+            // `read` sign-extends the half.
+            Some(distance) => Locator::Read(distance as usize & LOWER),
+            None if word::POSSIBLE => Locator::ReadKey(System::to_bits(self.key())),
+            None => Locator::Read(System::to_bits(self.key())),
+        }
+    }
+
+    /// What the calling thread's slot leads to: a record or a sentinel.
+    #[inline]
+    pub(crate) fn load(self) -> NonNull<Entries> {
+        let content = match self.distance() {
+            // SAFETY: `find` returned the distance.
+            Some(distance) => unsafe { word::read(distance) },
+            // SAFETY: the key is live: a root's key is never deleted.
+            None => unsafe { System::get(self.key()) },
+        };
+        NonNull::new(content.cast()).unwrap_or_else(|| sentinel(Kind::NoRecord))
+    }
+
+    /// Lets the calling thread's slot lead to its new record. `false` if the system has no memory for the value; then nothing is changed.
     ///
     /// # Safety
-    /// The entries are a sentinel or the calling thread's record.
+    /// The record is the calling thread's.
     #[inline]
-    pub(crate) unsafe fn store(&self, entries: Option<NonNull<Entries>>) -> bool {
-        let value = entries.map_or(ptr::null_mut(), |entries| entries.as_ptr().cast());
-        // SAFETY: the key is live, and its destructor accepts null, sentinels and records.
-        unsafe { System::set(self.key, value) }
+    pub(crate) unsafe fn store_record(self, record: NonNull<Record>) -> bool {
+        // The word first: an allocation inside of `set` finds the record.
+        let before = self.distance().map(|distance| {
+            debug_assert_eq!(
+                word::find(),
+                Some(distance),
+                "the distance is the same in each thread"
+            );
+            // SAFETY: `find` returned the distance. The record is alive until it ends, and then a sentinel replaces it.
+            unsafe {
+                let before = word::read(distance);
+                word::write(distance, record.as_ptr().cast());
+                before
+            }
+        });
+        // SAFETY: the key is live, and its destructor accepts records.
+        let stored = unsafe { System::set(self.key(), record.as_ptr().cast()) };
+        if let (Some(distance), Some(before), false) = (self.distance(), before, stored) {
+            // SAFETY: `find` returned the distance, and the value is what the word held.
+            unsafe { word::write(distance, before) };
+        }
+        stored
     }
 
-    /// Whether a direct read returns the content of the slot. `true` if the slot is not read directly.
+    /// Puts a sentinel into the calling thread's slot, where no record is (any more, in the key). `false` if the system has no memory for
+    /// the value, which cannot happen if the slot has one.
     #[inline]
-    pub(crate) fn reads_right(&self) -> bool {
-        // SAFETY: the key is live, and `find` returned the offset for it.
-        !self.is_direct() || unsafe { direct::read(self.offset) == System::get(self.key) }
+    pub(crate) fn store_sentinel(self, kind: Kind) -> bool {
+        debug_assert!(!matches!(kind, Kind::Record | Kind::SlowRecord));
+        let value = sentinel(kind).as_ptr().cast();
+        match self.distance() {
+            Some(distance) => {
+                // SAFETY: `find` returned the distance, and sentinels are statics.
+                unsafe { word::write(distance, value) };
+                true
+            }
+            None => {
+                let value = if kind == Kind::NoRecord { ptr::null_mut() } else { value };
+                self.set_key(value)
+            }
+        }
     }
 
-    fn is_direct(&self) -> bool {
-        direct::POSSIBLE && self.offset != NO_OFFSET
+    /// Puts a sentinel into the calling thread's slot in place of a record.
+    pub(crate) fn replace_record(self, kind: Kind) {
+        if self.has_word() {
+            self.set_key(ptr::null_mut());
+        }
+        let stored = self.store_sentinel(kind);
+        debug_assert!(stored, "a slot that has a value can be set");
+    }
+
+    fn set_key(self, value: *mut c_void) -> bool {
+        // SAFETY: the key is live, and its destructor accepts null and sentinels.
+        unsafe { System::set(self.key(), value) }
+    }
+
+    /// Whether setting the key may call the global allocator of a program that replaces the C library's.
+    pub(crate) fn set_may_allocate(self) -> bool {
+        !self.has_word() && System::set_may_allocate(self.key())
     }
 }
 
-/// Returns whether this process reads the root slot without a libc call.
+/// Returns whether [`with_existing`](crate::ThreadLocal::with_existing) is async-signal-safe in this program.
 ///
-/// It does if it was built with the feature `direct-read` and the run-time probe of the crate's first use has succeeded, which is possible
-/// with glibc and on Apple systems. Before the first use this is `false`.
+/// It is where the crate has a thread-local word of its own: in programs for Linux with glibc or musl, on x86-64 and AArch64, and not in
+/// libraries (`dlopen(3)`, plugins, modules for other languages). Then a signal handler may call `with_existing` at any time, whatever
+/// the code does that it interrupts: it reads memory only, and returns `None` in the middle of a first use.
+///
+/// This covers finding the value. What the closure may do with a value that the interrupted code is changing, such as a `RefCell`'s, is
+/// up to the program. Elsewhere `with_existing` calls the operating system (`pthread_getspecific(3p)`, which POSIX does not list as
+/// async-signal-safe).
+///
+/// The function itself is async-signal-safe, and makes no first use.
 ///
 /// # Examples
 ///
 /// ```
 /// use os_thread_local::ThreadLocal;
+/// use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 ///
-/// let tls = ThreadLocal::new(|| 1);
-/// tls.with(|_| ());
-/// if cfg!(not(feature = "direct-read")) {
-///     assert!(!os_thread_local::is_direct_read());
+/// static SAMPLES: ThreadLocal<AtomicU64> = ThreadLocal::new(AtomicU64::default);
+///
+/// fn profiler_signal_handler() {
+///     SAMPLES.with_existing(|samples| samples.fetch_add(1, Relaxed));
+/// }
+///
+/// if os_thread_local::is_signal_safe() {
+///     SAMPLES.with(|_| ());
+///     profiler_signal_handler();
+///     assert_eq!(SAMPLES.with(|samples| samples.load(Relaxed)), 1);
 /// }
 /// ```
 #[must_use]
-pub fn is_direct_read() -> bool {
-    get().map_or(false, |root| root.is_direct())
-}
-
-/// The lower half of a word as a signed number.
-#[inline(always)]
-fn extended(half: usize) -> isize {
-    (half << HALF) as isize >> HALF
-}
-
-/// The content of the calling thread's root slot, as the fast path reads it.
-///
-/// # Safety
-/// `locator` is from the `Locator::Read` of the published root.
-#[inline(always)]
-pub(crate) unsafe fn read(locator: usize) -> Option<NonNull<Entries>> {
-    if direct::POSSIBLE {
-        // SAFETY: the locator holds the offset that `find` returned for the root key, which is live.
-        NonNull::new(unsafe { direct::read(extended(locator)) }.cast())
-    } else {
-        // SAFETY: without direct reads the locator is the root key.
-        unsafe { read_indirect(locator) }
+pub fn is_signal_safe() -> bool {
+    match get() {
+        Some(root) => root.has_word(),
+        None => word::find().is_some(),
     }
 }
 
-/// The content of the calling thread's root slot, read by a call of the operating system.
+/// The upper half of a word as a signed number.
+#[inline(always)]
+fn upper(word: usize) -> isize {
+    word as isize >> HALF
+}
+
+/// What the calling thread's slot leads to, as the fast path reads it: null, if the slot is a key without a value. `word` is an object's.
 ///
 /// # Safety
-/// `locator` is the key of the published root.
+/// The word has the `Locator::Read` of the published root in its upper half.
 #[inline(always)]
-pub(crate) unsafe fn read_indirect(locator: usize) -> Option<NonNull<Entries>> {
+pub(crate) unsafe fn read(packed: usize) -> Option<NonNull<Entries>> {
+    if word::POSSIBLE {
+        // SAFETY: the locator is the distance that `find` returned, where the thread's word is. It is never null: it starts with the
+        // address of a sentinel.
+        Some(unsafe { NonNull::new_unchecked(word::read(upper(packed)).cast()) })
+    } else {
+        // SAFETY: without a word the locator is the root key.
+        unsafe { read_key(packed) }
+    }
+}
+
+/// `read` for a word that has the root's key in its upper half.
+///
+/// # Safety
+/// The word has the key of the published root in its upper half.
+#[inline(always)]
+pub(crate) unsafe fn read_key(packed: usize) -> Option<NonNull<Entries>> {
     // SAFETY: the locator is the root key (this function's contract), which is never deleted.
-    NonNull::new(unsafe { System::get(System::from_bits(locator)) }.cast())
+    NonNull::new(unsafe { System::get(System::from_bits(packed >> HALF)) }.cast())
 }

@@ -36,6 +36,66 @@ pub(crate) fn pool() -> Guard<'static, Pool> {
     POOL.lock()
 }
 
+/// The threads that are arriving: that create the root slot, or set their slot for the first time, where that may call the global
+/// allocator. There is no other mark yet by which an allocator that uses the crate could be told from a thread's own first use.
+static ARRIVING: Lock<Arriving> = Lock::new(Arriving(None));
+
+struct Arriving(Option<NonNull<Arrival>>);
+
+// SAFETY: the list is accessed by the thread that holds the lock; each arrival is alive while it is in the list (`arriving`).
+unsafe impl Send for Arriving {}
+
+/// On the stack of its thread.
+struct Arrival {
+    thread: usize,
+    next: Cell<Option<NonNull<Arrival>>>,
+}
+
+/// Whether the calling thread is arriving.
+#[cold]
+pub(crate) fn is_arriving() -> bool {
+    check_process();
+    let (list, thread) = (ARRIVING.lock(), System::thread_id());
+    let mut next = list.0;
+    while let Some(arrival) = next {
+        // SAFETY: arrivals in the list are alive (`arriving`).
+        let arrival = unsafe { arrival.as_ref() };
+        if arrival.thread == thread {
+            return true;
+        }
+        next = arrival.next.get();
+    }
+    false
+}
+
+/// Calls `f`, which does not unwind, while the calling thread is marked as arriving.
+#[cold]
+pub(crate) fn arriving<R>(f: impl FnOnce() -> R) -> R {
+    let arrival = Arrival { thread: System::thread_id(), next: Cell::new(None) };
+    check_process();
+    {
+        let mut list = ARRIVING.lock();
+        arrival.next.set(list.0);
+        compiler_fence(Release); // invariant 7
+        list.0 = Some(NonNull::from(&arrival));
+    }
+    let result = f();
+    check_process();
+    let mut list = ARRIVING.lock();
+    let mut link: *const Cell<Option<NonNull<Arrival>>> = Cell::from_mut(&mut list.0);
+    // SAFETY: arrivals in the list are alive: each leaves it here, before its frame ends. In a forked child the list is empty (`mend`).
+    unsafe {
+        while let Some(next) = (*link).get() {
+            if next == NonNull::from(&arrival) {
+                (*link).set(arrival.next.get());
+                break;
+            }
+            link = &next.as_ref().next;
+        }
+    }
+    result
+}
+
 /// Frees the slot numbers in a thread's cache: all, or all but the few lowest.
 #[cold]
 pub(crate) fn give_back(cache: &NumberCache, all: bool) {
@@ -51,11 +111,11 @@ pub(crate) fn give_back(cache: &NumberCache, all: bool) {
 /// times: a request for a table of 1 KiB or more makes glibc's `malloc` merge its free small blocks.
 pub(crate) struct Pool {
     /// The records with object-owned values, which the next threads inherit. Their number is not limited here.
-    holding: Option<NonNull<Record>>,
+    with_values: Option<NonNull<Record>>,
     /// The records without values.
-    bare: Option<NonNull<Record>>,
-    bare_count: usize,
-    /// The record of `holding` at which the next call of `trim` continues.
+    empty: Option<NonNull<Record>>,
+    empty_count: usize,
+    /// The record of `with_values` at which the next call of `trim` continues.
     trimmed: Option<NonNull<Record>>,
     /// How many records each stripe has.
     population: [u32; STRIPES],
@@ -65,48 +125,80 @@ pub(crate) struct Pool {
 unsafe impl Send for Pool {}
 
 /// How many records without values the pool keeps.
-const MOST_BARE: usize = 4;
+const MOST_EMPTY: usize = 4;
 
 impl Pool {
-    const EMPTY: Pool =
-        Pool { holding: None, bare: None, bare_count: 0, trimmed: None, population: [0; STRIPES] };
+    const EMPTY: Pool = Pool {
+        with_values: None,
+        empty: None,
+        empty_count: 0,
+        trimmed: None,
+        population: [0; STRIPES],
+    };
 
     /// Removes a record for a new thread, preferably one with values.
     pub(crate) fn pop(&mut self) -> Option<NonNull<Record>> {
         // SAFETY: pooled records are alive (invariant 9).
         unsafe {
-            if let Some(record) = self.holding {
+            if let Some(record) = self.with_values {
                 if self.trimmed == Some(record) {
                     self.trimmed = None;
                 }
-                self.holding = record.as_ref().next_in_pool.get();
+                self.with_values = record.as_ref().next_in_pool().get();
                 return Some(record);
             }
-            let record = self.bare?;
-            self.bare = record.as_ref().next_in_pool.get();
-            self.bare_count = self.bare_count.saturating_sub(1);
+            let record = self.empty?;
+            self.empty = record.as_ref().next_in_pool().get();
+            self.empty_count = self.empty_count.saturating_sub(1);
             Some(record)
         }
     }
 
-    /// Adds a record. `false` if the pool is full: then the caller still owns the record.
+    /// Adds a record. `false` if the pool is full: then the caller still owns the record, which has no values.
     ///
     /// # Safety
-    /// `Record::reset` has prepared the record, and the caller does not use it after `true`.
-    pub(crate) unsafe fn push(&mut self, record: NonNull<Record>, holding: bool) -> bool {
-        let (list, full) = match holding {
-            true => (&mut self.holding, false),
-            false => (&mut self.bare, self.bare_count >= MOST_BARE),
-        };
-        if full {
-            return false;
+    /// `Current::reset` has prepared the record, and the caller does not use it after `true`.
+    pub(crate) unsafe fn push(&mut self, record: NonNull<Record>) -> bool {
+        // SAFETY: the record is alive, and the caller owns it (this function's contract).
+        if unsafe { record.as_ref() }.has_object_owned() {
+            // SAFETY: the conditions are those of this function.
+            unsafe { Self::link(&mut self.with_values, record) };
+            return true;
         }
+        let room = self.empty_count < MOST_EMPTY;
+        if room {
+            // SAFETY: the conditions are those of this function.
+            unsafe { Self::link(&mut self.empty, record) };
+            self.empty_count += 1;
+        }
+        room
+    }
+
+    /// `push` for a record without values, if there is no record to trim.
+    ///
+    /// # Safety
+    /// The conditions of `push` hold, and the record has no object-owned values.
+    #[inline]
+    pub(crate) unsafe fn push_empty(&mut self, record: NonNull<Record>) -> bool {
+        let usual = self.empty_count < MOST_EMPTY && self.with_values.is_none();
+        if usual {
+            // SAFETY: the conditions are those of this function.
+            unsafe { Self::link(&mut self.empty, record) };
+            self.empty_count += 1;
+        }
+        usual
+    }
+
+    /// Adds a record to a list.
+    ///
+    /// # Safety
+    /// The conditions of `push` hold.
+    #[inline]
+    unsafe fn link(list: &mut Option<NonNull<Record>>, record: NonNull<Record>) {
         // SAFETY: the record has not been freed, so it is alive, and the caller owns it (this function's contract).
-        unsafe { record.as_ref().next_in_pool.set(*list) };
+        unsafe { record.as_ref().next_in_pool().set(*list) };
         compiler_fence(Release); // invariant 7
         *list = Some(record);
-        self.bare_count += usize::from(!holding);
-        true
     }
 
     /// Checks one record that had values when it was pooled, the next one at each call, and removes it if its objects are gone. So the
@@ -115,8 +207,8 @@ impl Pool {
         // SAFETY: pooled records are alive (invariant 9), and `trimmed` is one of them: `pop` clears it with its record.
         unsafe {
             let link = match &self.trimmed {
-                Some(record) => &record.as_ref().next_in_pool,
-                None => Cell::from_mut(&mut self.holding),
+                Some(record) => record.as_ref().next_in_pool(),
+                None => Cell::from_mut(&mut self.with_values),
             };
             let record = match link.get() {
                 Some(record) => record,
@@ -129,7 +221,7 @@ impl Pool {
                 self.trimmed = Some(record);
                 return None;
             }
-            link.set(record.as_ref().next_in_pool.get());
+            link.set(record.as_ref().next_in_pool().get());
             Some(record)
         }
     }
@@ -208,14 +300,23 @@ unsafe fn mend(process: usize) {
         ALL_STRIPES.iter().for_each(|stripe| stripe.release_abandoned());
         NUMBERS.release_abandoned();
         POOL.release_abandoned();
+        ARRIVING.release_abandoned();
     }
+    // The other arrivals are on stacks of threads that this process does not have.
+    ARRIVING.lock().0 = None;
     FORKS.store(1 - FORK_HANDLERS.load(Relaxed), Release);
     PROCESS.store(process, Release);
 }
 
 /// The handler that runs before a fork.
 pub(crate) unsafe extern "C" fn before_fork() {
-    FORKS.fetch_add(1, Relaxed);
+    // The id may be that of another process: of the parent of this one, if it was made without fork handlers (`_Fork(3)`, `clone(2)`), or
+    // of a `vfork(2)` child, which shared this memory. Threads of this process would then take it for a forked child.
+    // Not while a fork is in progress: in a child that has not released the locks, the id must stay the parent's.
+    if FORKS.load(Relaxed) == 0 {
+        PROCESS.store(System::process_id(), Relaxed);
+    }
+    FORKS.fetch_add(1, Release);
 }
 
 pub(crate) unsafe extern "C" fn after_fork_in_parent() {
@@ -245,8 +346,8 @@ pub(crate) unsafe extern "C" fn after_fork_in_child() {
 pub(crate) fn install_fork_handlers(install: impl FnOnce() -> bool) {
     // The handlers need `PROCESS` to be set.
     check_process();
-    if install() && System::HAS_FORK {
-        FORK_HANDLERS.store(1, Relaxed);
+    // A child may install them again, if its parent's thread was stopped in the middle. Handlers that run twice do no harm.
+    if install() && System::HAS_FORK && FORK_HANDLERS.swap(1, Relaxed) == 0 {
         FORKS.fetch_sub(1, Relaxed);
     }
 }

@@ -1,19 +1,20 @@
 //! The interface to the public types: an object's word, its vtable and its drop, with safe methods.
 
 use super::current::Borrowed;
+use super::entries::{block_in, unread, Entries, Entry, INLINE};
 use super::first_use::{self, Made};
 use super::object;
-use super::packed::{SlotWord, HALF, INDIRECT, LOWER, UNPACKED};
-use super::record::{block_in, unread, Entries, Entry, INLINE};
+use super::packed::{SlotWord, KEYED, LOWER, UNPACKED};
 use super::root;
 use super::value::{self, Block, Blocks, Chain, OwnedBlock, Owner, ValueVTable, Values};
-use crate::sys::direct;
+use crate::sys::word;
 use crate::AccessError;
 use core::marker::PhantomData;
 use core::mem;
 use core::ptr::{self, NonNull};
 
 /// The storage part of an object: its word, and its list of values if it owns them. `O` is the list or nothing.
+#[repr(C)] // the word first: see `ThreadLocal`
 pub(crate) struct Slot<T, O: Ownership> {
     word: SlotWord,
     owner: O,
@@ -67,21 +68,21 @@ impl Ownership for Values {
     }
 }
 
-/// The fast path of every access: the calling thread's block of an object. The error is the content of the root slot: a record, a
-/// sentinel, or null. If the slot was not read, a sentinel stands for it.
+/// The fast path of every access: the calling thread's block of an object. The error is what the root slot leads to: a record, a
+/// sentinel, or nothing, if the slot is a key without a value.
 #[inline(always)]
-fn lookup(word: &SlotWord) -> Result<NonNull<Block>, Option<NonNull<Entries>>> {
-    let word = word.load();
+fn lookup(slot: &SlotWord) -> Result<NonNull<Block>, Option<NonNull<Entries>>> {
+    let word = slot.load();
     let number = word & LOWER;
-    // Both paths share the comparison with the tags.
+    // All paths share the comparison with the tags.
     let (content, entries) = if number < INLINE {
-        // SAFETY: the lower half is below `INDIRECT`, so the word is packed: its upper half is a locator for `read`.
-        let entries = unsafe { root::read(word >> HALF).ok_or(None)? };
+        // SAFETY: the lower half is below `KEYED`, so the word is packed: its upper half is a locator for `read`.
+        let entries = unsafe { root::read(word).ok_or(None)? };
         // SAFETY: the root slot leads to a sentinel or to this thread's record, which is alive (invariant 9); `number < INLINE`.
         (unsafe { entries.as_ref().inline_entry(number).content() }, Some(entries))
     } else {
         cold_path();
-        lookup_in_table(word)
+        lookup_other(slot, word)
     };
     block_in(content).ok_or_else(|| {
         cold_path();
@@ -89,48 +90,56 @@ fn lookup(word: &SlotWord) -> Result<NonNull<Block>, Option<NonNull<Entries>>> {
     })
 }
 
-/// `lookup` for words whose lower half is not below `INLINE`: the content of the entry, or null; and the content of the root slot.
+/// `lookup` for words whose lower half is not below `INLINE`: the content of the entry, or null; and what the root slot leads to.
 #[inline(always)]
-fn lookup_in_table(word: usize) -> (*mut Block, Option<NonNull<Entries>>) {
+fn lookup_other(slot: &SlotWord, word: usize) -> (*mut Block, Option<NonNull<Entries>>) {
     let number = word & LOWER;
-    if number >= INDIRECT {
-        let block = if direct::POSSIBLE { lookup_indirect(word) } else { ptr::null_mut() };
-        return (block, Some(unread()));
-    }
-    // SAFETY: the word is packed, because `number < INDIRECT`: its upper half is a locator for `read`. The root slot leads to a sentinel
-    // or to this thread's record, which is alive (invariant 9).
+    // SAFETY: the word is packed or keyed, so its upper half is a locator for `read` or the key. The root slot leads to a sentinel or to
+    // this thread's record, which is alive (invariant 9).
     unsafe {
-        let entries = root::read(word >> HALF);
-        let content = entries
-            .and_then(|entries| entries.as_ref().table_entry(number - INLINE))
-            .map_or(ptr::null_mut(), Entry::content);
-        (content, entries)
+        if word::POSSIBLE && number.wrapping_sub(KEYED) < INLINE {
+            let entries = root::read_key(word);
+            let content = entries.map_or(ptr::null_mut(), |entries| {
+                // Loaded again: a number that is kept across the call costs every access a register that it must save.
+                let number = slot.load() & (KEYED - 1);
+                entries.as_ref().inline_entry(number).content()
+            });
+            (content, entries)
+        } else if number < KEYED {
+            let entries = root::read(word);
+            let entry = entries.and_then(|entries| entries.as_ref().table_entry(number - INLINE));
+            (entry.map_or(ptr::null_mut(), Entry::content), entries)
+        } else if word::POSSIBLE {
+            (lookup_keyed(word), Some(unread()))
+        } else {
+            (ptr::null_mut(), Some(unread()))
+        }
     }
 }
 
-/// `lookup` for the form "indirect": in a process where a direct read was refused, every access takes this path.
+/// `lookup` for words that are keyed, with a number that is not inline, or not packed: the content of the entry, or null.
+#[cold]
 #[inline(never)]
-fn lookup_indirect(word: usize) -> *mut Block {
+fn lookup_keyed(word: usize) -> *mut Block {
     if word & UNPACKED != 0 {
         return ptr::null_mut();
     }
-    // SAFETY: the word is "indirect", so its upper half is the key. The root slot leads to a sentinel or to this thread's record, which is
-    // alive (invariant 9).
+    // SAFETY: the word is keyed, so its upper half is the key. The root slot leads to a sentinel or to this thread's record, which is alive
+    // (invariant 9).
     unsafe {
-        root::read_indirect(word >> HALF)
-            .and_then(|entries| entries.as_ref().entry((word & (INDIRECT - 1)) as u32))
+        root::read_key(word)
+            .and_then(|entries| entries.as_ref().entry((word & (KEYED - 1)) as u32))
             .map_or(ptr::null_mut(), Entry::content)
     }
 }
 
-/// Marks a path as cold, if the root slot may be read directly. If it is read by a call, the path through the table is a cycle longer
-/// with this hint than without.
+/// Marks a path as cold. Not where the root slot is read by a call: there the path through the table is a cycle longer with this hint.
 #[inline(always)]
 fn cold_path() {
     #[cold]
     #[inline(always)]
     fn cold() {}
-    if direct::POSSIBLE {
+    if word::POSSIBLE {
         cold();
     }
 }
@@ -233,7 +242,7 @@ impl<T, O: Ownership> Slot<T, O> {
 
     /// Does everything that a first use needs except creating the value.
     pub(crate) fn prepare(&self) -> Result<(), AccessError> {
-        first_use::prepare(&self.word)
+        first_use::prepare(&self.word, Self::VTABLE)
     }
 }
 

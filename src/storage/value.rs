@@ -4,12 +4,11 @@ use super::arena::{self, Arena};
 use crate::lock::count;
 use alloc::alloc::{alloc, dealloc};
 use core::alloc::Layout;
-use core::cell::Cell;
 use core::marker::PhantomData;
 use core::mem::{self, MaybeUninit};
 use core::panic::RefUnwindSafe;
 use core::ptr::{self, NonNull};
-use core::sync::atomic::{AtomicPtr, Ordering};
+use core::sync::atomic::{compiler_fence, AtomicPtr, AtomicU32, AtomicU8, Ordering};
 
 /// Who owns a value: the one property in which the values of `ThreadLocal` and `PerThread` differ.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -32,7 +31,7 @@ pub(crate) struct ValueVTable {
 
 impl ValueVTable {
     pub(crate) const fn new<T>(owner: Owner) -> ValueVTable {
-        let layout = Layout::new::<Full<T>>();
+        let layout = Layout::new::<ValueBlock<T>>();
         ValueVTable {
             layout,
             drop: if mem::needs_drop::<T>() { Some(drop_value::<T>) } else { None },
@@ -48,6 +47,11 @@ impl ValueVTable {
     pub(crate) fn needs_drop(&self) -> bool {
         self.drop.is_some()
     }
+
+    /// Whether the thread destroys such a value when it exits.
+    pub(crate) fn is_destroyed_at_exit(&self) -> bool {
+        self.owner == Owner::Thread && self.needs_drop()
+    }
 }
 
 /// # Safety
@@ -59,30 +63,83 @@ unsafe fn drop_value<T>(block: NonNull<Block>) {
 
 /// The header of a value.
 ///
-/// Only the owning thread of the record that leads to the block accesses the fields, with two exceptions: a dropper that has taken
-/// the block out of its entry reads them and writes `next_handed` or `older` (invariant 3), and all threads may read those of an
-/// object-owned block, which do not change while it is in its object's list and the object is shared.
+/// Written by the owning thread only. Exceptions: a dropper may write `older` and `next_orphan` of a block that it took out (invariant
+/// 3); any thread may read an object-owned block while its object is shared.
+///
+/// A signal handler may follow the links of its thread's list, so what it reads is atomic.
 #[repr(C)]
 pub(crate) struct Block {
     pub(crate) vtable: &'static ValueVTable,
     /// The next block in the record's list of values with a destructor, newest first. Blocks in a `Values` or a `Chain`, which are in
     /// no such list, are linked through it, too.
-    pub(crate) older: Cell<Option<NonNull<Block>>>,
+    pub(crate) older: Link,
     /// The previous block in the record's list.
-    pub(crate) newer: Cell<Option<NonNull<Block>>>,
+    pub(crate) newer: Link,
     /// The next orphan. Not one of the links above, because an orphan in the inbox is still in its thread's list.
-    pub(crate) next_handed: Cell<Option<NonNull<Block>>>,
+    pub(crate) next_orphan: Link,
     /// The object's slot number, or `NO_NUMBER` when another object has got that number.
-    pub(crate) number: Cell<u32>,
-    pub(crate) state: Cell<BlockState>,
+    number: AtomicU32,
+    state: AtomicU8,
     /// Whether the block is memory of its thread's arena, not of the global allocator.
     pub(crate) in_arena: bool,
+}
+
+impl Block {
+    #[inline]
+    pub(crate) fn number(&self) -> u32 {
+        self.number.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_number(&self, number: u32) {
+        self.number.store(number, Ordering::Relaxed)
+    }
+
+    #[inline]
+    pub(crate) fn state(&self) -> BlockState {
+        match self.state.load(Ordering::Relaxed) {
+            0 => BlockState::Reachable,
+            1 => BlockState::Claimed,
+            2 => BlockState::Borrowed,
+            _ => BlockState::ClaimedAndBorrowed,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn set_state(&self, state: BlockState) {
+        self.state.store(state as u8, Ordering::Relaxed)
+    }
+}
+
+/// A link of a list that one thread changes. A signal handler on that thread may follow it at any time.
+pub(crate) struct Link(AtomicPtr<Block>);
+
+impl Link {
+    #[allow(clippy::declare_interior_mutable_const)] // an initial value
+    pub(crate) const NONE: Link = Link(AtomicPtr::new(ptr::null_mut()));
+
+    #[inline]
+    pub(crate) fn get(&self) -> Option<NonNull<Block>> {
+        NonNull::new(self.0.load(Ordering::Relaxed))
+    }
+
+    #[inline]
+    pub(crate) fn set(&self, block: Option<NonNull<Block>>) {
+        self.0.store(block.map_or(ptr::null_mut(), NonNull::as_ptr), Ordering::Relaxed)
+    }
+
+    /// Sets the link to a block that was prepared before.
+    #[inline]
+    pub(crate) fn publish(&self, block: NonNull<Block>) {
+        compiler_fence(Ordering::Release);
+        self.set(Some(block));
+    }
 }
 
 // A panic in user code leaves headers consistent. Whether a value is unwind-safe is decided by the traits of the public types.
 impl RefUnwindSafe for Block {}
 
 #[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
 pub(crate) enum BlockState {
     /// The entry leads to the block.
     Reachable,
@@ -107,7 +164,7 @@ impl BlockState {
 const _: () = assert!(mem::size_of::<Block>() <= arena::HEADER);
 
 #[repr(C)]
-struct Full<T> {
+struct ValueBlock<T> {
     block: Block,
     value: MaybeUninit<T>,
 }
@@ -118,8 +175,8 @@ struct Full<T> {
 /// The block was allocated for a `T`, and the pointer is the allocation's.
 #[inline(always)]
 pub(crate) unsafe fn value<T>(block: NonNull<Block>) -> *mut T {
-    // SAFETY: the allocation is a `Full<T>` (this function's contract); no reference is created.
-    unsafe { ptr::addr_of_mut!((*block.cast::<Full<T>>().as_ptr()).value).cast() }
+    // SAFETY: the allocation is a `ValueBlock<T>` (this function's contract); no reference is created.
+    unsafe { ptr::addr_of_mut!((*block.cast::<ValueBlock<T>>().as_ptr()).value).cast() }
 }
 
 /// Allocates a block from memory that the thread's arena has, and writes its header. No user code runs.
@@ -161,11 +218,11 @@ unsafe fn write_header(
     let block = memory.cast::<Block>();
     let header = Block {
         vtable,
-        older: Cell::new(None),
-        newer: Cell::new(None),
-        next_handed: Cell::new(None),
-        number: Cell::new(number),
-        state: Cell::new(BlockState::Reachable),
+        older: Link::NONE,
+        newer: Link::NONE,
+        next_orphan: Link::NONE,
+        number: AtomicU32::new(number),
+        state: AtomicU8::new(BlockState::Reachable as u8),
         in_arena,
     };
     // SAFETY: the memory is new, and the layout begins with a `Block` (this function's contract).
@@ -214,6 +271,23 @@ impl<'a> OwnedBlock<'a> {
         drop(Memory { block: self.block, arena: self.arena });
         mem::forget(self);
         moved
+    }
+}
+
+impl OwnedBlock<'_> {
+    /// Destroys the value of an exiting thread. Memory of the arena is not freed: it goes with the arena.
+    #[inline]
+    pub(crate) fn destroy_at_exit(self) {
+        // SAFETY: the block is alive and has a value, which may be destroyed on this thread (`new`).
+        unsafe {
+            let block = self.block;
+            if block.as_ref().in_arena {
+                mem::forget(self);
+                if let Some(drop_value) = block.as_ref().vtable.drop {
+                    drop_value(block);
+                }
+            }
+        }
     }
 }
 

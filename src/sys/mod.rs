@@ -4,11 +4,13 @@
 //! the ends of threads and processes and for forks, with defaults that do nothing. A new system needs one file and one branch for each
 //! trait.
 
-#[cfg(feature = "alloc")]
-pub(crate) mod direct;
 pub(crate) mod key;
+#[cfg(feature = "alloc")]
+pub(crate) mod program;
 #[cfg(any(feature = "alloc", os_thread_local_backend = "custom"))]
 pub(crate) mod thread;
+#[cfg(feature = "alloc")]
+pub(crate) mod word;
 
 #[cfg(feature = "alloc")]
 pub(crate) use self::key::Destructor;

@@ -905,7 +905,11 @@ impl Model {
             Op::Change(id) => self.change(t, id),
             Op::Prepare(id) => {
                 if self.listed(id) {
-                    self.events.push(Event::Prepared(id));
+                    let event = match self.settled(t, id) {
+                        Some(Err(error)) => Event::Refused(id, error),
+                        _ => Event::Prepared(id),
+                    };
+                    self.events.push(event);
                 }
             }
             Op::Look(id) => {

@@ -230,7 +230,7 @@ fn destroyed_for_the_rest_of_the_thread() {
                 let expected = if i < self.0 { Ok(()) } else { Err(AccessError::Destroyed) };
                 assert_eq!(object.try_with(|_| ()), expected, "{} from {}", i, self.0);
                 assert_eq!(object.with_existing(|_| ()), expected.ok());
-                assert_eq!(object.prepare(), Ok(()), "prepare asks for the object, not its value");
+                assert_eq!(object.prepare(), expected);
             }
             self.1.fetch_add(1, SeqCst);
         }

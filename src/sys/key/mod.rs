@@ -33,6 +33,12 @@ pub(crate) trait Keys {
     /// `create` returned the key before, and it has not been deleted. The key's destructor accepts the value.
     unsafe fn set(key: Self::Key, value: *mut c_void) -> bool;
 
+    /// Whether `set` may call `malloc` when a thread sets the key for the first time.
+    #[cfg(feature = "alloc")]
+    fn set_may_allocate(_: Self::Key) -> bool {
+        false
+    }
+
     /// Deletes a key. Whether destructors still run depends on the system; `crate::key` documents it.
     ///
     /// # Safety

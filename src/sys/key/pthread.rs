@@ -98,9 +98,14 @@ impl Keys for System {
     const DESTRUCTOR_REPEATS: bool =
         !cfg!(any(target_os = "espidf", target_os = "haiku", target_os = "nuttx"));
 
+    /// Zero-extended where keys are 32 bits wide: bionic's are negative as an `int`, and must fit half a word.
     #[inline(always)]
     fn to_bits(key: Key) -> usize {
-        key as usize
+        if core::mem::size_of::<Key>() == 4 {
+            key as u32 as usize
+        } else {
+            key as usize
+        }
     }
 
     #[inline(always)]
@@ -131,6 +136,20 @@ impl Keys for System {
     unsafe fn set(key: Key, value: *mut c_void) -> bool {
         // SAFETY: the key is live, and its destructor accepts the value (`Keys::set`).
         unsafe { pthread_setspecific(key, value) == 0 }
+    }
+
+    /// Not in musl and what descends from it, Apple's libc and bionic, which have an array in each thread. glibc has one for the first 32
+    /// keys (`pthread_setspecific.c`).
+    #[cfg(feature = "alloc")]
+    fn set_may_allocate(key: Key) -> bool {
+        const WITHOUT_ARRAY: bool = !cfg!(any(
+            target_env = "musl",
+            target_os = "android",
+            target_os = "emscripten",
+            target_os = "wasi",
+            target_vendor = "apple",
+        ));
+        WITHOUT_ARRAY && !(cfg!(target_env = "gnu") && Self::to_bits(key) < 32)
     }
 
     unsafe fn delete(key: Key) {

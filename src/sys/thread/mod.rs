@@ -19,6 +19,12 @@ pub(crate) trait Threads {
         1
     }
 
+    /// An id of the calling thread, if the system's `Keys::set` may allocate.
+    #[cfg(feature = "alloc")]
+    fn thread_id() -> usize {
+        0
+    }
+
     /// Installs the hooks that the system supports, and pins the library that contains them. Returns whether the fork handlers are
     /// installed. Called once, by the first thread that makes a record; other threads do not wait for it.
     #[cfg(feature = "alloc")]
@@ -26,13 +32,8 @@ pub(crate) trait Threads {
         false
     }
 
-    /// Whether `at_thread_exit` registers anything.
-    #[cfg(feature = "alloc")]
-    fn has_exit_list() -> bool {
-        false
-    }
-
-    /// Registers `Hooks::thread_exit` in the calling thread's exit list. Called when a thread makes its first value with a destructor.
+    /// Registers `Hooks::thread_exit` in the calling thread's exit list; without such a list, `Hooks::process_exit`, once per process. Called
+    /// when a thread makes its first value with a destructor.
     #[cfg(feature = "alloc")]
     fn at_thread_exit(_: &'static Hooks) {}
 

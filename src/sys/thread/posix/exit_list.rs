@@ -14,13 +14,10 @@ mod imp {
         fn _tlv_atexit(run: unsafe extern "C" fn(*mut c_void), argument: *mut c_void);
     }
 
-    pub(crate) fn exists() -> bool {
-        true
-    }
-
-    pub(crate) fn register(hooks: &'static Hooks) {
+    pub(crate) fn register(hooks: &'static Hooks) -> bool {
         // SAFETY: `thread_exit` may be called at any time on any thread, with any argument.
-        unsafe { _tlv_atexit(hooks.thread_exit, ptr::null_mut()) }
+        unsafe { _tlv_atexit(hooks.thread_exit, ptr::null_mut()) };
+        true
     }
 }
 
@@ -66,14 +63,10 @@ mod imp {
         function
     }
 
-    pub(crate) fn exists() -> bool {
-        function().is_some()
-    }
-
-    pub(crate) fn register(hooks: &'static Hooks) {
+    pub(crate) fn register(hooks: &'static Hooks) -> bool {
         let function = match function() {
             Some(function) => function,
-            None => return,
+            None => return false,
         };
         // SAFETY: the address is that of `__cxa_thread_atexit_impl`, which has this type on every system that has it.
         let register = unsafe { mem::transmute::<*mut c_void, Register>(function) };
@@ -81,20 +74,14 @@ mod imp {
         let here = &FUNCTION as *const AtomicPtr<c_void> as *mut c_void;
         // SAFETY: `thread_exit` may be called at any time on any thread, with any argument. A failure changes nothing.
         unsafe { register(hooks.thread_exit, ptr::null_mut(), here) };
+        true
     }
 }
 
-/// Whether there is a thread-exit list. Miri has none, and `--cfg os_thread_local_no_exit_list` turns it off: then the key's destructor
-/// destroys all values.
-pub(super) fn exists() -> bool {
-    !FORCED_OFF && imp::exists()
-}
-
+/// Miri has no thread-exit list, and `--cfg os_thread_local_no_exit_list` turns it off: then the key's destructor destroys all values.
 const FORCED_OFF: bool = cfg!(os_thread_local_no_exit_list) || cfg!(miri);
 
-/// Registers `thread_exit` for the calling thread, if there is a list.
-pub(super) fn register(hooks: &'static Hooks) {
-    if !FORCED_OFF {
-        imp::register(hooks)
-    }
+/// Registers `thread_exit` for the calling thread. `false` if there is no list.
+pub(super) fn register(hooks: &'static Hooks) -> bool {
+    !FORCED_OFF && imp::register(hooks)
 }

@@ -69,8 +69,8 @@ pub(super) fn find_thread_exit_list() -> *mut c_void {
     unsafe { dlsym(RTLD_DEFAULT, NAME.as_ptr()) }
 }
 
-/// Opens a handle of the library that contains this code, and never closes it. In an executable this does nothing (its name is not that
-/// of a loaded library), and nothing can be unloaded.
+/// Opens a handle of the library that contains this code, and never closes it. Not called in a program: `dladdr` gives `argv[0]` as its
+/// name, and `dlopen` would open the file of that name.
 pub(super) fn pin_library() {
     let mut info = DlInfo {
         file_name: ptr::null(),

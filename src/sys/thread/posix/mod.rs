@@ -5,7 +5,9 @@
 //!   of the thread that calls it.
 //! - Without such a list, `atexit(3p)` covers process exit.
 //! - After `dlclose(3p)` of the library that contains this code, the system would call a key destructor that is not mapped any more. So
-//!   the first use opens a handle of the library, which is never closed.
+//!   the first use opens a handle of the library, which is never closed. There is nothing to pin in a program.
+//! - Only the handle and the fork handlers are for all values; the rest is installed with the first value that has a destructor. So a
+//!   first use takes the loader's lock no earlier than it must.
 //!
 //! A libc may lack some of these functions, and that must not be a link error. The program says what its libc lacks:
 //! `--cfg os_thread_local_no_loader` (no `dlsym`, `dladdr`, `dlopen`) and `--cfg os_thread_local_keys_only` (nor `atexit`,
@@ -18,10 +20,14 @@ mod loader;
 mod process;
 
 use super::{Hooks, Threads};
+use crate::sys::program::{module, Module};
 use crate::sys::System;
+use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 extern "C" {
     fn sched_yield() -> i32;
+    /// A `pthread_t` is a word or less on all systems.
+    fn pthread_self() -> usize;
 }
 
 // The defaults for what a system lacks: an import by name takes precedence over a glob import.
@@ -100,22 +106,34 @@ impl Threads for System {
         process_id()
     }
 
+    fn thread_id() -> usize {
+        // SAFETY: no preconditions.
+        unsafe { pthread_self() }
+    }
+
     #[cfg(not(miri))]
     fn install_hooks(hooks: &'static Hooks) -> bool {
-        pin_library();
-        if !exit_list::exists() {
-            at_exit(hooks.process_exit);
+        if is_unloadable() {
+            pin_library();
         }
         at_fork(hooks.before_fork, hooks.after_fork_in_parent, hooks.after_fork_in_child)
     }
 
-    fn has_exit_list() -> bool {
-        exit_list::exists()
-    }
-
     fn at_thread_exit(hooks: &'static Hooks) {
-        exit_list::register(hooks)
+        /// Set when `process_exit` is registered. Threads that race register it more than once, which does no harm.
+        static AT_EXIT: AtomicBool = AtomicBool::new(false);
+
+        if !exit_list::register(hooks) && !AT_EXIT.load(Relaxed) && !cfg!(miri) {
+            at_exit(hooks.process_exit);
+            AT_EXIT.store(true, Relaxed);
+        }
     }
+}
+
+/// Whether the system may unload this code. Not a program's; nor a library's where `dlclose(3)` unloads nothing (musl, "Functional
+/// differences from glibc").
+fn is_unloadable() -> bool {
+    !cfg!(all(target_os = "linux", target_env = "musl")) && module() != Module::Program
 }
 
 #[cfg(feature = "ffi-check")] // compares every binding above with the libc crate's: see ci/check-types
