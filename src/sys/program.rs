@@ -1,9 +1,10 @@
 //! Whether this code is part of the main program or of a library, found out without the dynamic loader: its functions acquire locks,
 //! allocate, and look files up by name.
 
+#![allow(dead_code)] // some systems can tell nothing, or have nothing that asks
+
 /// What contains this code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(dead_code)] // some systems can tell nothing
 pub(crate) enum Module {
     /// The main program, which is never unloaded.
     Program,

@@ -100,6 +100,7 @@ impl Keys for System {
 
     /// Zero-extended where keys are 32 bits wide: bionic's are negative as an `int`, and must fit half a word.
     #[inline(always)]
+    #[allow(clippy::unnecessary_cast)] // on some systems it is none
     fn to_bits(key: Key) -> usize {
         if core::mem::size_of::<Key>() == 4 {
             key as u32 as usize
