@@ -73,8 +73,9 @@ fn new_record(root: Root, kind: Kind) -> Result<Current, AccessError> {
 #[inline(always)]
 pub(super) fn adopt_at_once() -> Result<Option<Current>, AccessError> {
     match root::get() {
-        // The hooks are installed if a record is pooled: a thread has used it before.
-        Some(root) if !root.set_may_allocate() => adopt_record(root),
+        Some(root) if HOOKS_STATE.load(Relaxed) == INSTALLED && !root.set_may_allocate() => {
+            adopt_record(root)
+        }
         _ => Ok(None),
     }
 }
