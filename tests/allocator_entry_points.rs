@@ -313,7 +313,8 @@ fn run(name: &str) {
         HIGH.prepare().unwrap();
     }
     ENTRY.store(index + 1, SeqCst);
-    let (rounds, threads) = (children::fewer(10), children::fewer(30));
+    // At least so many that each pooled record has the chunk that it keeps.
+    let (rounds, threads) = (children::fewer(10).max(6), children::fewer(30));
     (0..rounds).for_each(|_| work());
     // What this thread's allocations make in it is there.
     MANY.iter().for_each(|o| o.with(|_| ()));
