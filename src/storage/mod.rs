@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  object                         calling thread
-//!  +------------------------+     root slot: a key of the operating system, one per process
+//!  +------------------------+     root slot: a key of the operating system, one per process; a copy in the thread word
 //!  | word: root slot,       |        |
 //!  |       slot number n    |        v
 //!  +------------------------+     Record, one per thread --------------------------------+
@@ -19,6 +19,35 @@
 //! record is the thread whose root slot leads to it; the owner of a pooled record is the thread that holds the pool's lock. A
 //! *dropper* is a thread that owns an object exclusively and drops it or takes its values out. An *orphan* is a value whose
 //! object is gone and which only its own thread may destroy or free.
+//!
+//! # Four stories
+//!
+//! Whoever changes one of them changes its story.
+//!
+//! **A first use.** `Slot::with` (slot) finds no value in the entry (`lookup`) and calls `begin` (first_use). A thread without a record
+//! arrives (arrival): `adopt_record` takes one of the pool, or `allocate_record` makes one while the sentinel UNDER CONSTRUCTION stands in the
+//! slot; the first thread of all also creates the root (`root::get_or_create`) and installs the hooks. `entry_or_assign` assigns a number from
+//! the thread's cache, and grows the table. `start` adds the record to the number's mask (invariant 1), takes memory, and makes the entry
+//! INITIALIZING. The initializer runs. `Initializing::finish` writes the value, links it if it has a destructor (the first one registers
+//! the exit list) or if its object owns it, and stores it in the entry. If the initializer unwinds, `abandon` makes the entry vacant.
+//!
+//! **An object's drop.** `Slot::drop` calls `drop_object` (object). `Current::take` takes the own value out of its entry and list. If the mask
+//! is that of the own record only, that is all: `release` caches the number, and the value is destroyed. Otherwise `detach_others` locks
+//! each stripe of the mask and takes the value out of each record there (`Locked::take`). One that only its thread may destroy or free goes to
+//! that record's inbox (`push_orphan`); the thread finds it at its next slow path (`reclaim_first`), in `reclaim`, or at its end. The values that
+//! the object owns are in its list (`Values`), and are destroyed last.
+//!
+//! **A thread's end.** The exit list calls `on_thread_exit` (exit), if the thread has made a value with a destructor and the system has a list:
+//! `destroy_values` claims them in batches under the stripe's lock (`claim_newest`: DESTROYED), and destroys them outside of it, newest first;
+//! then the orphans. The record stays, so values without a destructor stay usable. The key's destructor calls `on_key_destructor`. If there is
+//! nothing to destroy and no memory to free, `end_simple` empties the entries, puts what remains into the slot (ENDED, if there were
+//! destructors), and pools the record. Otherwise `end_slow` puts the record back, destroys, and ends it (`end`). A thread that uses the crate
+//! after ENDED gets `Destroyed`, or a late record.
+//!
+//! **A fork.** `before_fork` (shared) notes the process's id and counts the fork; no lock is taken. In the child, whichever comes first,
+//! `after_fork_in_child` or a thread that acquires a lock (`check_process`), releases all locks by force (`mend`). Every structure under a lock
+//! is consistent after each store (invariant 7). The records of the parent's other threads stay in their stripes: droppers still take values
+//! out of them, and their values with destructors are leaked.
 //!
 //! # Invariants
 //!
@@ -46,6 +75,12 @@
 //! 8. A block is alive while an entry, a list, an inbox or a chain leads to it: a thread unlinks it before it frees it.
 //! 9. A record is in a stripe from its creation on, and is freed after it has left the stripe, which it does under the
 //!    stripe's lock. So it is alive while a root slot, a stripe or the pool leads to it.
+//! 10. Where the thread word is in use, a signal handler may call `with_existing` between any two instructions of its thread.
+//!    What it reads is atomic: the object's word, the thread word, entries and table, kind, and the list that leads to claimed values. A
+//!    store that publishes follows those that prepare it, and one that unlinks precedes the reuse of the memory, with a compiler fence
+//!    between them. The thread word leads to a sentinel before the record is pooled.
+//! 11. A thread may end inside of any user code: a forced unwind (`pthread_exit`, a cancellation), with or without the destructors of the
+//!    frames that it passes. So a value leaves its list before it is destroyed, and the record is in the key while values are.
 //!
 //! # Layers
 //!
