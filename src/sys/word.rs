@@ -136,19 +136,26 @@ mod elf {
     fn access() -> (isize, Model) {
         const UNTOUCHED: usize = 0x5a5a_0f0f_5a5a_0f0f;
         let (argument, distance): (usize, isize);
-        // SAFETY: the sequence is that of the psABI, which may call `__tls_get_addr`; the stack is aligned for a call. The symbol is weak,
-        // so that the linker does not make a library depend on the loader for a call that is never made.
+        // SAFETY: the sequence is that of the psABI, and runs only if the linker has replaced it: its first four bytes are compared with
+        // those of `data16 leaq`. A call could lead to null: the symbol is weak, so that no library depends on the loader for a call that
+        // is never made, and linkers resolve it to null in programs whose other parts do not name it. (mold's `--no-relax` leaves the call.)
         unsafe {
             access!(
                 ".quad 3b",
                 ".weak __tls_get_addr",
+                "xorl %edi, %edi",
+                "xorl %eax, %eax",
+                "cmpl $0x3d8d4866, 4f(%rip)",
+                "je 5f",
                 "movabsq $0x5a5a0f0f5a5a0f0f, %rdi",
+                "4:",
                 ".byte 0x66",
                 "leaq 2b@tlsgd(%rip), %rdi",
                 ".2byte 0x6666",
                 "rex64",
                 "call __tls_get_addr@PLT",
                 "subq %fs:0, %rax",
+                "5:",
                 out("rdi") argument,
                 out("rax") distance,
                 clobber_abi("C"),
