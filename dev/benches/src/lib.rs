@@ -2,11 +2,14 @@
 
 pub mod chart;
 pub mod clock;
+pub mod evict;
 pub mod floors;
 pub mod growth;
 pub mod machine;
 pub mod options;
+pub mod order;
 pub mod peers;
+pub mod pin;
 pub mod processes;
 pub mod report;
 pub mod rounds;
