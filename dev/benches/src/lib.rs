@@ -5,6 +5,7 @@ pub mod clock;
 pub mod evict;
 pub mod floors;
 pub mod growth;
+pub mod library;
 pub mod machine;
 pub mod options;
 pub mod order;
