@@ -21,15 +21,13 @@ impl<const N: usize> Drop for Value<N> {
     }
 }
 
-#[cfg(any(feature = "ours", feature = "direct", feature = "ancestor"))]
+#[cfg(any(feature = "ours", feature = "ancestor"))]
 mod kind {
     use super::Value;
     #[cfg(feature = "ours")]
     use os_thread_local::ThreadLocal;
     #[cfg(feature = "ancestor")]
     use os_thread_local_0_1::ThreadLocal;
-    #[cfg(feature = "direct")]
-    use os_thread_local_direct::ThreadLocal;
 
     #[inline(never)]
     pub fn touch<const N: usize>() {
@@ -50,7 +48,7 @@ mod kind {
     }
 }
 
-#[cfg(any(feature = "ours", feature = "direct", feature = "ancestor", feature = "thread_local"))]
+#[cfg(any(feature = "ours", feature = "ancestor", feature = "thread_local"))]
 macro_rules! touch {
     ($n:literal) => {
         kind::touch::<$n>()
@@ -72,7 +70,6 @@ macro_rules! touch {
 /// The type alone: a build without features, as clippy's, is one, too.
 #[cfg(not(any(
     feature = "ours",
-    feature = "direct",
     feature = "ancestor",
     feature = "thread_local",
     feature = "std"

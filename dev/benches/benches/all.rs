@@ -5,7 +5,7 @@ use os_thread_local_benches::machine::{self, Watch};
 use os_thread_local_benches::options::{Options, HELP};
 use os_thread_local_benches::processes;
 use os_thread_local_benches::report::{self, Run};
-use os_thread_local_benches::rounds::{Effort, Scenario};
+use os_thread_local_benches::rounds::{Effort, Scenario, Settings};
 use os_thread_local_benches::{floors, growth, scenarios};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -36,31 +36,30 @@ fn main() -> ExitCode {
     }));
 
     let mut scenarios = scenarios::all();
-    if options.core() {
+    if options.floors() {
         for scenario in &mut scenarios {
             let id = scenario.id.clone();
             scenario.rows.retain(|row| floors::compares(&id, row.peer));
         }
         scenarios.retain(|scenario| !scenario.rows.is_empty());
-    } else {
-        scenarios.retain(|scenario| options.selects(&scenario.id));
-    }
-    let grows = !options.core() && options.selects(GROWTH);
-    if options.list {
-        scenarios.iter().for_each(|scenario| println!("{:40} {}", scenario.id, scenario.title));
-        if grows {
-            println!("{GROWTH:40} tables of what grows with the number of objects or of threads");
-        }
-        return ExitCode::SUCCESS;
     }
     if let Some((id, rounds)) = &options.samples {
         scenarios.retain(|scenario| scenario.id == *id);
         for scenario in &mut scenarios {
-            scenario.measure_here(Effort::Full, *rounds, || ());
+            scenario.measure_here(&options.settings(), *rounds, || ());
             scenario
                 .rows
                 .iter()
                 .for_each(|row| print!("{}", processes::line(row.peer, &row.samples)));
+        }
+        return ExitCode::SUCCESS;
+    }
+    scenarios.retain(|scenario| options.selects(&scenario.id));
+    let grows = !options.floors() && options.selects(GROWTH);
+    if options.list {
+        scenarios.iter().for_each(|scenario| println!("{:40} {}", scenario.id, scenario.title));
+        if grows {
+            println!("{GROWTH:40} tables of what grows with the number of objects or of threads");
         }
         return ExitCode::SUCCESS;
     }
@@ -70,7 +69,7 @@ fn main() -> ExitCode {
     }
 
     let watch = Watch::new();
-    measure(&mut scenarios, options.effort);
+    measure(&mut scenarios, &options.settings());
     let load = watch.load();
     let growth = if grows {
         let divisor = if options.effort == Effort::Full { 1 } else { 100 };
@@ -78,9 +77,9 @@ fn main() -> ExitCode {
     } else {
         String::new()
     };
-    let run = Run { scenarios, growth, machine: machine::describe(), load };
-    if options.core() {
-        print!("{}", report::core(&run.scenarios));
+    let run = Run { scenarios, growth, machine: machine::describe(), seed: options.seed, load };
+    if options.floors() {
+        print!("{}", report::floors(&run.scenarios));
     } else {
         print!("{}\n{}", report::rows(&run.scenarios), run.growth);
     }
@@ -113,9 +112,9 @@ fn write(options: &Options, run: &Run) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn measure(scenarios: &mut [Scenario], effort: Effort) {
+fn measure(scenarios: &mut [Scenario], settings: &Settings) {
     let weight = |scenario: &Scenario| {
-        let (turns, chunk) = scenario.turns(effort);
+        let (turns, chunk) = scenario.turns(settings.effort);
         turns * chunk.as_millis() as u64
     };
     // Drawn between turns by this thread, and rarely: no other thread is to run beside what is measured.
@@ -129,8 +128,8 @@ fn measure(scenarios: &mut [Scenario], effort: Effort) {
     );
     for scenario in scenarios {
         bar.set_message(scenario.title.clone());
-        let (_, chunk) = scenario.turns(effort);
-        scenario.measure(effort, || bar.inc(chunk.as_millis() as u64));
+        let (_, chunk) = scenario.turns(settings.effort);
+        scenario.measure(settings, || bar.inc(chunk.as_millis() as u64));
     }
     bar.finish_and_clear();
 }

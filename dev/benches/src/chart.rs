@@ -1,38 +1,46 @@
 //! Bar charts: a panel per scenario, a bar per peer, the peers in groups.
+//!
+//! One column, narrow enough that the text keeps 12 pixels where a page has 360 for it. The text has the colour of the page around the
+//! chart, and without one, as an image, the colours of the reader's theme.
 
 use crate::peers::{self, GROUPS, OURS};
 use crate::rounds::Scenario;
-use crate::stats::human;
-use plotters::prelude::*;
-use plotters::style::text_anchor::{HPos, Pos, VPos};
+use crate::stats::{human, Quartiles};
+use std::fmt::Write;
 use std::path::Path;
 
-// Of a brightness that can be read on white and on near-black.
-const TEXT: RGBColor = RGBColor(118, 131, 144);
-/// Of each of `GROUPS`.
-const COLORS: [RGBColor; GROUPS.len()] = [
-    RGBColor(224, 108, 44),
-    RGBColor(84, 138, 196),
-    RGBColor(76, 160, 120),
-    RGBColor(140, 140, 140),
-];
+/// Of each of `GROUPS`. Their contrast with white and with near-black is 3 or more.
+const COLORS: [&str; GROUPS.len()] = ["#d9642a", "#4f86c6", "#3f9a70", "#8c8c8c"];
 
-const WIDTH: i32 = 1000;
-const PANEL: i32 = WIDTH / 2;
-const BAR: i32 = 14;
-const GAP: i32 = 4;
-/// Above the first bar of a group, but the first group.
-const GROUP_GAP: i32 = 8;
-const LABEL: i32 = 190;
-/// For the figure behind a bar.
-const FIGURE: i32 = 110;
-const TITLE: i32 = 22;
-const HEAD: i32 = 62;
+/// Without the margins.
+const WIDTH: usize = 464;
+const MARGIN: usize = 8;
+/// Of the font: 12 pixels where a page has 360 for the chart.
+const TEXT: usize = 16;
+const LINE: usize = 20;
+const BAR: usize = 7;
+/// From one row to the next: its line of text, its bar, a gap.
+const ROW: usize = LINE + BAR + 6;
+/// Above a panel's title.
+const PANEL_GAP: usize = 16;
+/// Above the first row of a group, but the first group.
+const GROUP_GAP: usize = 6;
 /// A bar this many times as long as ours is cut.
 const CUT: f64 = 6.0;
 
+/// As an image the chart has a background of its own, so that it can be read on a page whose theme is not the system's. Inline it has none,
+/// and `currentColor` is the page's.
+const STYLE: &str = ".chart text { font-family: sans-serif; fill: currentColor }
+.chart .background { fill: none }
+.chart:root { color: #1f2328 }
+.chart:root .background { fill: #ffffff }
+@media (prefers-color-scheme: dark) {
+.chart:root { color: #e6edf3 }
+.chart:root .background { fill: #0d1117 }
+}";
+
 /// The rows of a scenario that have a place in the chart, with their group.
-fn bars(scenario: &Scenario) -> Vec<(usize, &'static str, crate::stats::Quartiles)> {
+fn bars(scenario: &Scenario) -> Vec<(usize, &'static str, Quartiles)> {
     let groups = GROUPS.iter().enumerate();
     groups
         .flat_map(|(group, peers)| peers.peers.iter().map(move |peer| (group, *peer)))
@@ -40,96 +48,106 @@ fn bars(scenario: &Scenario) -> Vec<(usize, &'static str, crate::stats::Quartile
         .collect()
 }
 
-/// The place of each bar, and the height of all.
-fn places(groups: impl Iterator<Item = usize>) -> (Vec<i32>, i32) {
-    let (mut places, mut y, mut last) = (Vec::new(), TITLE, None);
-    for group in groups {
-        if last.is_some_and(|last| last != group) {
-            y += GROUP_GAP;
-        }
-        last = Some(group);
-        places.push(y);
-        y += BAR + GAP;
-    }
-    (places, y + 20)
+/// Draws from top to bottom.
+struct Drawing {
+    body: String,
+    y: usize,
 }
 
-pub fn draw(file: &Path, scenarios: &[&Scenario]) -> Result<(), Box<dyn std::error::Error>> {
-    let height_of = |scenario: &Scenario| places(bars(scenario).iter().map(|bar| bar.0)).1;
-    let lines: Vec<_> = scenarios.chunks(2).collect();
-    let heights: Vec<i32> =
-        lines.iter().map(|line| line.iter().map(|s| height_of(s)).max().unwrap_or(0)).collect();
-    let height = HEAD + heights.iter().sum::<i32>();
-
-    let root = SVGBackend::new(file, (WIDTH as u32, height as u32)).into_drawing_area();
-    let font = |size| ("sans-serif", size).into_font();
-    let heading = font(15).style(FontStyle::Bold).color(&TEXT);
-    let text = "Time per operation, shorter is better; the line is from one quartile to the other";
-    root.draw(&Text::new(text, (10, 8), heading))?;
-    legend(&root, scenarios)?;
-
-    let mut top = HEAD;
-    for (line, height) in lines.iter().zip(&heights) {
-        for (column, scenario) in line.iter().enumerate() {
-            panel(&root, scenario, (column as i32 * PANEL + 10, top))?;
-        }
-        top += height;
+impl Drawing {
+    fn text(&mut self, x: usize, bold: bool, text: &str) {
+        let weight = if bold { " font-weight=\"bold\"" } else { "" };
+        let text = text.replace('&', "&amp;").replace('<', "&lt;");
+        let base = self.y + TEXT;
+        let _ = writeln!(
+            self.body,
+            "<text x=\"{x}\" y=\"{base}\" font-size=\"{TEXT}\"{weight}>{text}</text>"
+        );
     }
-    root.present()?;
-    Ok(())
+
+    fn rectangle(&mut self, x: usize, y: usize, width: usize, height: usize, color: &str) {
+        let _ = writeln!(
+            self.body,
+            "<rect x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\" fill=\"{color}\"/>"
+        );
+    }
+
+    /// Text in as many lines as it needs.
+    fn lines(&mut self, bold: bool, text: &str) {
+        /// Characters of a bold sans-serif font that fit for certain.
+        const FIT: usize = 50;
+        let mut line = String::new();
+        for word in text.split(' ') {
+            if !line.is_empty() && line.chars().count() + word.chars().count() >= FIT {
+                self.text(0, bold, &line);
+                self.y += LINE;
+                line.clear();
+            }
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+        self.text(0, bold, &line);
+        self.y += LINE;
+    }
+
+    /// The colours of the groups that the chart has.
+    fn legend(&mut self, scenarios: &[&Scenario]) {
+        for (group, color) in GROUPS.iter().zip(COLORS) {
+            let has = |peer: &&str| scenarios.iter().any(|scenario| scenario.find(peer).is_some());
+            if group.peers.iter().any(has) {
+                self.rectangle(0, self.y + 4, 12, 12, color);
+                self.text(18, false, group.title);
+                self.y += LINE;
+            }
+        }
+    }
+
+    fn panel(&mut self, scenario: &Scenario) {
+        self.y += PANEL_GAP;
+        self.lines(true, &scenario.title.replace('`', ""));
+        self.y += GROUP_GAP;
+        let bars = bars(scenario);
+        let ours = scenario.figure(OURS).map_or(f64::INFINITY, |figure| figure.median);
+        let longest = bars.iter().map(|bar| bar.2.median).fold(0.0, f64::max).min(ours * CUT);
+        let mut last = None;
+        for (group, peer, figure) in bars {
+            if last.is_some_and(|last| last != group) {
+                self.y += GROUP_GAP;
+            }
+            last = Some(group);
+            let this = peers::GROUPS[0].peers.contains(&peer);
+            let cut = figure.median > longest * 1.0001;
+            self.text(0, this, &human(figure.median));
+            self.text(90, this, &format!("{peer}{}", if cut { " (bar cut)" } else { "" }));
+            let part = (figure.median / longest).clamp(0.0, 1.0);
+            let length = (WIDTH as f64 * part) as usize;
+            self.rectangle(0, self.y + LINE + 1, length.max(1), BAR, COLORS[group]);
+            self.y += ROW;
+        }
+    }
 }
 
-type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
-
-/// The colours of the groups that the chart has.
-fn legend(root: &Area<'_>, scenarios: &[&Scenario]) -> Result<(), Box<dyn std::error::Error>> {
-    let style = ("sans-serif", 12).into_font().color(&TEXT);
-    let style = style.pos(Pos::new(HPos::Left, VPos::Center));
-    let mut x = 10;
-    for (group, color) in GROUPS.iter().zip(COLORS) {
-        let has = |peer: &&str| scenarios.iter().any(|scenario| scenario.find(peer).is_some());
-        if !group.peers.iter().any(has) {
-            continue;
-        }
-        root.draw(&Rectangle::new([(x, 34), (x + 12, 46)], color.filled()))?;
-        root.draw(&Text::new(group.title, (x + 18, 40), style.clone()))?;
-        x += 18 + 7 * group.title.len() as i32 + 20;
+/// Writes the chart of these scenarios. Without any it says that nothing has been measured.
+pub fn draw(file: &Path, scenarios: &[&Scenario]) -> std::io::Result<()> {
+    let mut drawing = Drawing { body: String::new(), y: 4 };
+    if scenarios.is_empty() {
+        drawing.lines(true, "Not measured yet.");
+    } else {
+        drawing.lines(true, "Time per operation, the median: shorter is better");
+        drawing.legend(scenarios);
+        scenarios.iter().for_each(|scenario| drawing.panel(scenario));
     }
-    Ok(())
-}
-
-fn panel(
-    root: &Area<'_>,
-    scenario: &Scenario,
-    (x, top): (i32, i32),
-) -> Result<(), Box<dyn std::error::Error>> {
-    let font = |size| ("sans-serif", size).into_font();
-    let bold = |size| font(size).style(FontStyle::Bold).color(&TEXT);
-    let right = Pos::new(HPos::Right, VPos::Center);
-    let left = Pos::new(HPos::Left, VPos::Center);
-    root.draw(&Text::new(scenario.title.replace('`', ""), (x, top), bold(13)))?;
-
-    let bars = bars(scenario);
-    let ours = scenario.figure(OURS).map_or(f64::INFINITY, |figure| figure.median);
-    let longest = bars.iter().map(|bar| bar.2.median).fold(0.0, f64::max).min(ours * CUT);
-    let room = f64::from(PANEL - 10 - LABEL - FIGURE);
-    let length = |figure: f64| (room * (figure / longest).clamp(0.0, 1.0)) as i32;
-    let (places, _) = places(bars.iter().map(|bar| bar.0));
-    for ((group, peer, figure), y) in bars.into_iter().zip(places) {
-        let (y, middle, begin) = (top + y, top + y + BAR / 2, x + LABEL);
-        let this = peers::GROUPS[0].peers.contains(&peer);
-        let style = if this { bold(12) } else { font(12).color(&TEXT) };
-        let end = begin + length(figure.median).max(1);
-        root.draw(&Text::new(peer, (begin - 6, middle), style.pos(right)))?;
-        root.draw(&Rectangle::new([(begin, y), (end, y + BAR)], COLORS[group].filled()))?;
-        let cut = figure.median > longest * 1.0001;
-        let (low, high) = (begin + length(figure.q1), begin + length(figure.q3));
-        if !cut && high > low {
-            root.draw(&PathElement::new(vec![(low, middle), (high, middle)], TEXT))?;
-        }
-        let note = format!("{}{}", human(figure.median), if cut { " (cut)" } else { "" });
-        let style = if this { bold(12) } else { font(12).color(&TEXT) };
-        root.draw(&Text::new(note, (end.max(high) + 6, middle), style.pos(left)))?;
-    }
-    Ok(())
+    let Drawing { body, y } = drawing;
+    let (width, height) = (WIDTH + 2 * MARGIN, y + MARGIN);
+    // No height: it follows from the width that the page gives.
+    std::fs::write(
+        file,
+        format!(
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"chart\" width=\"{width}\" \
+             viewBox=\"-{MARGIN} 0 {width} {height}\" style=\"max-width: 100%; height: auto\">\n<style>\n{STYLE}\n</style>\n\
+             <rect class=\"background\" x=\"-{MARGIN}\" width=\"{width}\" height=\"{height}\"/>\n{body}</svg>\n",
+        ),
+    )
 }

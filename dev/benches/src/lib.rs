@@ -2,11 +2,15 @@
 
 pub mod chart;
 pub mod clock;
+pub mod evict;
 pub mod floors;
 pub mod growth;
+pub mod library;
 pub mod machine;
 pub mod options;
+pub mod order;
 pub mod peers;
+pub mod pin;
 pub mod processes;
 pub mod report;
 pub mod rounds;

@@ -1,13 +1,15 @@
 //! The command line.
 
-use crate::rounds::Effort;
+use crate::rounds::{Effort, Settings};
 use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 pub const HELP: &str = "\
 cargo bench -- [OPTION...] [FILTER...]
 
-Measures the scenarios whose id contains one of the filters, all without a filter. The filter `core` selects the
-scenarios that have a floor, measures only the rows that the floors compare, and prints what was reached.
+Measures the scenarios whose id contains one of the filters, all without a filter. The filter `floors` measures only the
+rows that a performance target compares, within about eight minutes, and prints for each target the ratio, its quartiles
+and whether it is met. Filters after it choose among those: `cargo bench -- floors end/`.
 
   --list          print the ids
   --quick         a quarter of the rounds: enough to see a factor
@@ -16,6 +18,7 @@ scenarios that have a floor, measures only the rows that the floors compare, and
   --busy          with --write: also if the machine was busy, which the pages say then
   --out FOLDER    the same, into another folder, after a run of any effort
 
+  --seed N        the seed of the rows' order, which a run prints; a new one for each run if it is not given
   --growth N      print only the tables of growth, with 1/N of the objects and threads
   --samples ID N  print only the samples of N rounds of a scenario
 
@@ -31,6 +34,7 @@ pub struct Options {
     pub growth: Option<usize>,
     pub samples: Option<(String, usize)>,
     pub out: Option<PathBuf>,
+    pub seed: u64,
     filters: Vec<String>,
 }
 
@@ -45,6 +49,7 @@ impl Options {
             growth: None,
             samples: None,
             out: std::env::var_os("BENCH_OUT").map(PathBuf::from),
+            seed: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs()),
             filters: Vec::new(),
         };
         if std::env::var_os("BENCH_SMOKE").is_some() {
@@ -63,6 +68,10 @@ impl Options {
                 "--out" => {
                     let folder = arguments.next().ok_or("--out needs a folder")?;
                     options.out = Some(folder.into());
+                }
+                "--seed" => {
+                    let seed = arguments.next().and_then(|text| text.parse().ok());
+                    options.seed = seed.ok_or("--seed needs a number")?;
                 }
                 "--growth" => {
                     let divisor = arguments.next().and_then(|text| text.parse().ok());
@@ -84,8 +93,12 @@ impl Options {
     }
 
     /// Whether only what has a floor is asked for.
-    pub fn core(&self) -> bool {
-        self.filters == ["core"]
+    pub fn floors(&self) -> bool {
+        self.filters.first().is_some_and(|filter| filter == "floors")
+    }
+
+    pub fn settings(&self) -> Settings {
+        Settings { effort: self.effort, seed: self.seed, floors: self.floors() }
     }
 
     pub fn complete(&self) -> bool {
@@ -93,6 +106,7 @@ impl Options {
     }
 
     pub fn selects(&self, id: &str) -> bool {
-        self.complete() || self.filters.iter().any(|filter| id.contains(filter))
+        let filters = &self.filters[usize::from(self.floors())..];
+        filters.is_empty() || filters.iter().any(|filter| id.contains(filter))
     }
 }

@@ -63,7 +63,6 @@ impl Payload for Plain {
 }
 
 pub const OURS: &str = "os-thread-local";
-pub const DIRECT: &str = "os-thread-local, direct-read";
 pub const ANCESTOR: &str = "os-thread-local 0.1.3";
 pub const THREAD_LOCAL: &str = "thread_local 1.1";
 pub const RAW: &str = "pthread key, raw";
@@ -85,7 +84,7 @@ pub struct Group {
 
 /// `ALONE` is in none: its figure is that of another scenario.
 pub const GROUPS: [Group; 4] = [
-    Group { title: "this crate", peers: &[OURS, DIRECT] },
+    Group { title: "this crate", peers: &[OURS] },
     Group { title: "other crates and libraries, objects", peers: &[ANCESTOR, THREAD_LOCAL, BOOST] },
     Group { title: "the C library's and the compiler's", peers: &[RAW, STD, STD_PLAIN, CPP] },
     Group { title: "for comparison", peers: &[ATOMIC, NOTHING] },
@@ -162,13 +161,11 @@ impl<O: Object> Objects for Vec<O> {
 }
 
 pub type Ours<V = Value> = Vec<os_thread_local::ThreadLocal<V>>;
-pub type Direct<V = Value> = Vec<os_thread_local_direct::ThreadLocal<V>>;
 pub type Ancestor<V = Value> = Vec<os_thread_local_0_1::ThreadLocal<V>>;
 pub type ThreadLocalCrate<V = Value> = Vec<thread_local::ThreadLocal<V>>;
 pub type Raw = Vec<RawKey>;
 // `thread_local::ThreadLocal` is the peer of these: its values belong to the object, too.
 pub type OursPerThread = Vec<os_thread_local::PerThread<Value>>;
-pub type DirectPerThread = Vec<os_thread_local_direct::PerThread<Value>>;
 
 /// glibc has 1,024 keys; a few are taken.
 const KEYS: usize = 1_000;
@@ -192,8 +189,6 @@ macro_rules! object {
 
 object!(OURS, os_thread_local::ThreadLocal<V>);
 object!(OURS, os_thread_local::PerThread<V>);
-object!(DIRECT, os_thread_local_direct::ThreadLocal<V>);
-object!(DIRECT, os_thread_local_direct::PerThread<V>);
 object!(ANCESTOR, os_thread_local_0_1::ThreadLocal<V>, KEYS);
 
 impl<V: Payload> Object for thread_local::ThreadLocal<V> {
@@ -334,8 +329,6 @@ pub fn statics() -> Vec<Fixed> {
 
     static OURS_: os_thread_local::ThreadLocal<Value> =
         os_thread_local::ThreadLocal::new(Value::new);
-    static DIRECT_: os_thread_local_direct::ThreadLocal<Value> =
-        os_thread_local_direct::ThreadLocal::new(Value::new);
     static ANCESTOR_: LazyLock<os_thread_local_0_1::ThreadLocal<Value>> =
         LazyLock::new(|| os_thread_local_0_1::ThreadLocal::new(Value::new));
     static THREAD_LOCAL_: thread_local::ThreadLocal<Value> = thread_local::ThreadLocal::new();
@@ -353,7 +346,6 @@ pub fn statics() -> Vec<Fixed> {
     #[allow(unused_mut)] // where there is no C++
     let mut all = vec![
         fixed!(OURS, OURS_.with(Value::get)),
-        fixed!(DIRECT, DIRECT_.with(Value::get)),
         fixed!(RAW, {
             // SAFETY: this thread's value was made above.
             unsafe { read_unchecked(RAW_.load(Relaxed)) }

@@ -3,13 +3,22 @@
 //! What runs once in a cold cache depends on the addresses at which the system loads the program and places its memory: two copies of the
 //! same code differed by 20 % in one process, and the other way round in the next. So the figure of one process is not that of the code.
 
+use crate::rounds::Settings;
 use std::io;
 use std::process::Command;
 
 /// Measures so many rounds of a scenario in a new process, and returns the samples of each row, by peer.
-pub fn samples_in_new_process(id: &str, rounds: usize) -> io::Result<Vec<(String, Vec<f64>)>> {
-    let program = std::env::current_exe()?;
-    let output = Command::new(program).args(["--samples", id, &rounds.to_string()]).output()?;
+pub fn samples_in_new_process(
+    id: &str,
+    rounds: usize,
+    settings: &Settings,
+) -> io::Result<Vec<(String, Vec<f64>)>> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["--samples", id, &rounds.to_string(), "--seed", &settings.seed.to_string()]);
+    if settings.floors {
+        command.arg("floors");
+    }
+    let output = command.output()?;
     if !output.status.success() {
         return Err(io::Error::other(String::from_utf8_lossy(&output.stderr)));
     }

@@ -1,10 +1,14 @@
-//! Measuring in rounds: every round runs every row of a scenario once, and each round starts with another row. A machine
-//! that is busy for a while is busy for all rows, and the ratio of two rows within one round means something.
+//! Measuring in rounds: every round runs every row of a scenario once, in an order of its own (see `order`). A machine that is busy for a
+//! while is busy for all rows, and the ratio of two rows within one round means something.
+//!
+//! A scenario is measured on one processor (see `pin`), unless its rows run threads beside each other.
 //!
 //! A round in which the processor runs at another speed than in most is measured again: a virtual processor's speed can change by a half,
 //! for a second or for minutes, with what its neighbours do.
 
 use crate::clock::thread_time;
+use crate::order::{seed_of, Orders};
+use crate::pin::Pinned;
 use crate::processes::samples_in_new_process;
 use crate::stats::Quartiles;
 use std::hint::black_box;
@@ -44,6 +48,8 @@ pub struct Scenario {
     processes: Option<usize>,
     /// Whether more iterations make a turn longer.
     calibrated: bool,
+    /// Whether all of it runs on one processor.
+    pinned: bool,
     /// How many rounds were measured again.
     pub repeated: usize,
 }
@@ -68,6 +74,16 @@ pub enum Effort {
     Full,
 }
 
+/// How to measure.
+#[derive(Clone, Copy)]
+pub struct Settings {
+    pub effort: Effort,
+    /// Decides over the order of the rows.
+    pub seed: u64,
+    /// Only the rows that the floors compare; and no scenario takes more than twice its planned time, however restless the machine is.
+    pub floors: bool,
+}
+
 impl Scenario {
     /// `operations`: how many operations one iteration of a row does.
     pub fn new(id: impl Into<String>, title: impl Into<String>, operations: usize) -> Scenario {
@@ -82,6 +98,7 @@ impl Scenario {
             most_spread: f64::INFINITY,
             processes: None,
             calibrated: true,
+            pinned: true,
             repeated: 0,
         }
     }
@@ -111,6 +128,12 @@ impl Scenario {
         self
     }
 
+    /// The rows run threads beside each other, which need all processors.
+    pub fn unpinned(mut self) -> Scenario {
+        self.pinned = false;
+        self
+    }
+
     pub fn reason(mut self, reason: &'static str) -> Scenario {
         self.reason = reason;
         self
@@ -136,26 +159,31 @@ impl Scenario {
     }
 
     /// Measures all rows. Calls `turn` after each of the turns that were planned, not after those of rounds that are measured again.
-    pub fn measure(&mut self, effort: Effort, turn: impl FnMut()) {
-        let rounds = self.rounds_of(effort);
+    pub fn measure(&mut self, settings: &Settings, turn: impl FnMut()) {
+        let rounds = self.rounds_of(settings.effort);
         match self.processes {
-            Some(processes) if effort != Effort::Smoke => self
-                .measure_elsewhere(processes, rounds, turn)
+            Some(processes) if settings.effort != Effort::Smoke => self
+                .measure_elsewhere(settings, processes.min(rounds), rounds, turn)
                 .expect("the program can be run again"),
-            _ => self.measure_here(effort, rounds, turn),
+            _ => {
+                let seed = seed_of(settings.seed, &self.id, 0);
+                self.measure_here(&Settings { seed, ..*settings }, rounds, turn);
+            }
         }
     }
 
     fn measure_elsewhere(
         &mut self,
+        settings: &Settings,
         processes: usize,
         rounds: usize,
         mut turn: impl FnMut(),
     ) -> std::io::Result<()> {
         for process in 0..processes {
             let rounds = rounds * (process + 1) / processes - rounds * process / processes;
-            for (peer, samples) in samples_in_new_process(&self.id, rounds)? {
-                // With the filter `core`, not all rows are kept.
+            let seed = seed_of(settings.seed, &self.id, process);
+            let settings = Settings { seed, ..*settings };
+            for (peer, samples) in samples_in_new_process(&self.id, rounds, &settings)? {
                 if let Some(row) = self.rows.iter_mut().find(|row| row.peer == peer) {
                     row.samples.extend(samples);
                 }
@@ -165,13 +193,17 @@ impl Scenario {
         Ok(())
     }
 
-    /// Measures so many rounds of all rows in this process.
-    pub fn measure_here(&mut self, effort: Effort, wanted: usize, mut turn: impl FnMut()) {
-        if effort != Effort::Smoke && self.calibrated {
+    /// Measures so many rounds of all rows in this process. The seed is the scenario's own.
+    pub fn measure_here(&mut self, settings: &Settings, wanted: usize, mut turn: impl FnMut()) {
+        let _pinned = self.pinned.then(Pinned::new);
+        if settings.effort != Effort::Smoke && self.calibrated {
             for row in &mut self.rows {
                 row.calibrate(self.chunk);
             }
         }
+        let planned = self.chunk * (wanted * self.rows.len()) as u32;
+        let end = settings.floors.then(|| Instant::now() + planned * 2);
+        let mut orders = Orders::new(settings.seed, self.rows.len());
         let mut made = 0;
         for measurement in 1..=MEASUREMENTS {
             let mut turn = || {
@@ -179,12 +211,16 @@ impl Scenario {
                     turn();
                 }
             };
-            made += self.measure_once(wanted, &mut turn);
-            if self.largest_spread() < self.most_spread || effort == Effort::Smoke {
+            made += self.measure_once(wanted, end, &mut orders, &mut turn);
+            if self.largest_spread() < self.most_spread || settings.effort == Effort::Smoke {
+                break;
+            }
+            // What is left must be enough for another measurement.
+            if end.is_some_and(|end| Instant::now() + planned > end) {
                 break;
             }
         }
-        self.repeated = made - wanted;
+        self.repeated = made.saturating_sub(wanted);
         // The closures hold the objects of the scenario, and those are not to be in the way of the next.
         for row in &mut self.rows {
             row.run = Box::new(|_| unreachable!("a measured scenario is not measured again"));
@@ -196,16 +232,22 @@ impl Scenario {
         self.rows.iter().filter_map(Row::quartiles).map(|row| row.spread()).fold(0.0, f64::max)
     }
 
-    /// Measures so many rounds at one speed, and returns how many it made. Calls `turn` after each turn of the planned rounds.
-    fn measure_once(&mut self, wanted: usize, mut turn: impl FnMut()) -> usize {
-        let count = self.rows.len();
+    /// Measures so many rounds at one speed, or what there are at `end`, and returns how many it made. Calls `turn` after each turn of the
+    /// planned rounds.
+    fn measure_once(
+        &mut self,
+        wanted: usize,
+        end: Option<Instant>,
+        orders: &mut Orders,
+        mut turn: impl FnMut(),
+    ) -> usize {
         self.rows.iter_mut().for_each(|row| row.samples.clear());
         let mut speeds = Vec::new();
         let at_usual_speed = loop {
             let round = speeds.len();
             let mut readings = vec![processor_time_of_a_fixed_loop()];
-            for index in 0..count {
-                let row = &mut self.rows[(round + index) % count];
+            for index in orders.next_round() {
+                let row = &mut self.rows[index];
                 let time = (row.run)(row.iterations);
                 row.samples.push(time / (row.iterations as f64 * self.operations));
                 readings.push(processor_time_of_a_fixed_loop());
@@ -221,9 +263,13 @@ impl Scenario {
             if speeds.len() >= ATTEMPTS_FOR_HALF * wanted && kept.len() * 2 >= wanted {
                 break kept;
             }
-            if speeds.len() == ATTEMPTS * wanted {
+            if speeds.len() == ATTEMPTS * wanted || end.is_some_and(|end| Instant::now() > end) {
                 // Few of very many would look exact: the machine is too restless to choose.
-                break (0..speeds.len()).collect();
+                break if kept.len() * 2 >= speeds.len() {
+                    kept
+                } else {
+                    (0..speeds.len()).collect()
+                };
             }
         };
         for row in &mut self.rows {
@@ -242,9 +288,16 @@ impl Scenario {
     }
 
     /// What `this` needs in units of what `peer` needs: the quartiles of the ratio in each round.
+    ///
+    /// A difference of two times that is not positive is noise. The peer's makes an infinite ratio, so that no target is met by noise; if
+    /// the median is infinite, the run has not measured the ratio.
     pub fn ratio(&self, this: &str, peer: &str) -> Option<Quartiles> {
         let (this, peer) = (self.find(this)?, self.find(peer)?);
-        Quartiles::of(this.samples.iter().zip(&peer.samples).map(|(this, peer)| this / peer))
+        let ratio = |(this, peer): (&f64, &f64)| match *peer > 0.0 {
+            true => this.max(0.0) / peer,
+            false => f64::INFINITY,
+        };
+        Quartiles::of(this.samples.iter().zip(&peer.samples).map(ratio))
     }
 }
 

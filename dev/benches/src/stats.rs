@@ -20,7 +20,12 @@ impl Quartiles {
         let at = |quantile: f64| {
             let place = quantile * (sorted.len() - 1) as f64;
             let (low, high) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);
-            low + (high - low) * place.fract()
+            // Not computed from equal ones: both may be infinite.
+            if low == high || place.fract() == 0.0 {
+                low
+            } else {
+                low + (high - low) * place.fract()
+            }
         };
         Some(Quartiles { q1: at(0.25), median: at(0.5), q3: at(0.75) })
     }

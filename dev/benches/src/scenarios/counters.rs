@@ -3,7 +3,7 @@
 
 use super::many;
 use super::parallel::{together, undisturbed};
-use crate::peers::{ATOMIC, DIRECT, NOTHING, OURS, THREAD_LOCAL};
+use crate::peers::{ATOMIC, NOTHING, OURS, THREAD_LOCAL};
 use crate::rounds::{time, Scenario};
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -54,17 +54,6 @@ fn increment_own(n: &AtomicU64) {
 }
 
 impl Counter for os_thread_local::PerThread<AtomicU64> {
-    #[inline(always)]
-    fn increment(&self) {
-        self.with(increment_own);
-    }
-
-    fn sum(&self) -> u64 {
-        self.iter().map(|n| n.load(Relaxed)).sum()
-    }
-}
-
-impl Counter for os_thread_local_direct::PerThread<AtomicU64> {
     #[inline(always)]
     fn increment(&self) {
         self.with(increment_own);
@@ -128,9 +117,9 @@ fn counting(threads: usize) -> Scenario {
     let title = format!("count, {}", many(threads));
     let mut scenario = Scenario::new(format!("counters/{threads}"), title, 1)
         .rounds(16, Duration::from_millis(20))
-        .uncalibrated();
+        .uncalibrated()
+        .unpinned();
     row::<os_thread_local::PerThread<AtomicU64>>(&mut scenario, OURS, threads);
-    row::<os_thread_local_direct::PerThread<AtomicU64>>(&mut scenario, DIRECT, threads);
     row::<thread_local::ThreadLocal<AtomicU64>>(&mut scenario, THREAD_LOCAL, threads);
     row::<One>(&mut scenario, ATOMIC, threads);
     row::<Variable>(&mut scenario, NOTHING, threads);
@@ -164,7 +153,6 @@ fn summing(threads: usize) -> Scenario {
     let title = format!("ask for the sum of {threads}");
     let mut scenario = Scenario::new(format!("counters/sum/{threads}"), title, 1);
     sum_row::<os_thread_local::PerThread<AtomicU64>>(&mut scenario, OURS, threads);
-    sum_row::<os_thread_local_direct::PerThread<AtomicU64>>(&mut scenario, DIRECT, threads);
     sum_row::<thread_local::ThreadLocal<AtomicU64>>(&mut scenario, THREAD_LOCAL, threads);
     sum_row::<One>(&mut scenario, ATOMIC, threads);
     scenario

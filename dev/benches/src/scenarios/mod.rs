@@ -13,7 +13,7 @@ macro_rules! each {
 /// The same for every kind whose values have a destructor.
 macro_rules! each_kind {
     ($Set:ident => $body:expr) => {{
-        each!($Set in [Ours, Direct, Raw, Ancestor, ThreadLocalCrate] => $body);
+        each!($Set in [Ours, Raw, Ancestor, ThreadLocalCrate] => $body);
         #[cfg(peer_boost)]
         each!($Set in [Boost] => $body);
     }};
@@ -23,23 +23,25 @@ mod cold;
 mod counters;
 mod crowd;
 mod hot;
+mod library;
 mod parallel;
 mod per_thread;
 
+pub use cold::COLD;
 pub use crowd::Gate;
 pub use hot::HOT_SPREAD;
 
 use crate::rounds::Scenario;
 
 // The reasons given where another crate is faster.
-const CALL: &str = "`thread_local` starts from the compiler's thread-local storage, without a libc call; `pthread_getspecific` alone takes \
-    longer. `direct-read` avoids the call";
+const CALL: &str = "os-thread-local reads the object's word, the thread's slot, the entry and the value, one after another; where it has no \
+    thread-local word of its own, the slot is read by `pthread_getspecific`";
+const LIBRARY: &str = "in a library the slot is read by `pthread_getspecific`; `thread_local` starts from the compiler's thread-local storage";
 const FIRST: &str = "the thread's first use makes its record, and its first value with a destructor registers the thread in the C library's \
-    exit list. The first value of an object in a stripe sets a bit of the object's mask by an atomic operation, so that the dropper finds it. 0.1.3 \
-    records nothing and leaks; `thread_local` destroys nothing at thread exit";
-const END: &str = "the thread claims its values with a destructor, 64 per lock acquisition, and destroys them one by one; `thread_local` \
+    exit list. 0.1.3 records nothing and leaks; `thread_local` destroys nothing at thread exit";
+const END: &str = "the thread's record is ended, and its values with a destructor are destroyed; 0.1.3 keeps no record, and `thread_local` \
     destroys nothing at thread exit";
-const BOTH: &str = "first uses and thread exit, as above";
+const BOTH: &str = "first uses and thread exit, as above; with `thread_local` the thread inherits the values of the last one";
 const CREATE: &str = "an atomic operation assigns the object's slot number";
 const CONTENDED: &str =
     "a thread that is preempted while it holds a stripe's lock blocks the droppers that visit the stripe";
@@ -51,6 +53,7 @@ pub fn all() -> Vec<Scenario> {
     std::thread::spawn(|| ()).join().expect("no panic");
     [
         hot::scenarios(),
+        library::scenarios(),
         cold::scenarios(),
         parallel::scenarios(),
         per_thread::scenarios(),

@@ -137,7 +137,7 @@ pub fn lives_row<Set: Objects>(scenario: &mut Scenario, threads: usize) {
 
 /// Rounds and duration of a turn of `lives_row`, which decides by itself how long it takes.
 pub fn lives(id: String, title: String) -> Scenario {
-    Scenario::new(id, title, 1).rounds(24, Duration::from_millis(20)).uncalibrated()
+    Scenario::new(id, title, 1).rounds(24, Duration::from_millis(20)).uncalibrated().unpinned()
 }
 
 fn create_use_drop(threads: usize) -> Scenario {
@@ -157,7 +157,8 @@ fn use_and_exit(threads: usize) -> Scenario {
     let mut scenario = Scenario::new(format!("use-exit/threads/{threads}"), title, threads * EACH)
         .reason(BOTH)
         // Several time slices of the scheduler, so that holders of locks are preempted too.
-        .rounds(24, Duration::from_millis(30));
+        .rounds(24, Duration::from_millis(30))
+        .unpinned();
     each_kind!(Set => scenario.row(<Set as Objects>::NAME, move |iterations| {
         let set = Arc::new(Set::create(EACH));
         set.use_all();

@@ -1,6 +1,6 @@
 //! `PerThread`, whose values belong to the object; so do those of `thread_local`, its peer.
 
-use super::cold::{life_row, whole_thread_row};
+use super::cold::{life_of_thread_row, life_row};
 use super::parallel::{lives, lives_row};
 use super::{many, objects, OWNED};
 use crate::peers::*;
@@ -16,7 +16,7 @@ fn create_use_drop() -> Scenario {
     let mut scenario = Scenario::new("per-thread/create-use-drop/1", title, 1)
         .reason(OWNED)
         .rounds(40, Duration::from_millis(5));
-    each!(Set in [OursPerThread, DirectPerThread, ThreadLocalCrate] => life_row::<Set>(&mut scenario));
+    each!(Set in [OursPerThread, ThreadLocalCrate] => life_row::<Set>(&mut scenario));
     scenario
 }
 
@@ -27,7 +27,7 @@ fn create_use_drop_in_threads(threads: usize) -> Scenario {
     );
     let id = format!("per-thread/create-use-drop/threads/{threads}");
     let mut scenario = lives(id, title).reason(OWNED);
-    each!(Set in [OursPerThread, DirectPerThread, ThreadLocalCrate] => {
+    each!(Set in [OursPerThread, ThreadLocalCrate] => {
         lives_row::<Set>(&mut scenario, threads);
     });
     scenario
@@ -36,14 +36,14 @@ fn create_use_drop_in_threads(threads: usize) -> Scenario {
 /// The values are there, left by threads that have ended.
 fn inherited(count: usize) -> Scenario {
     let title = format!(
-        "`PerThread`: a thread that uses {} with values of ended threads, start to join",
+        "`PerThread`: a thread that uses {} with values of ended threads, start to join, above an empty thread",
         objects(count)
     );
     let mut scenario = Scenario::new(format!("per-thread/inherited/{count}"), title, 1)
         .reason(OWNED)
         .rounds(40, Duration::from_millis(10));
-    each!(Set in [OursPerThread, DirectPerThread, ThreadLocalCrate] => {
-        whole_thread_row::<Set>(&mut scenario, count);
+    each!(Set in [OursPerThread, ThreadLocalCrate] => {
+        life_of_thread_row::<Set>(&mut scenario, count);
     });
     scenario
 }
