@@ -2,6 +2,7 @@
 
 #![allow(dead_code)] // each test file uses a part of it
 
+use std::ffi::OsStr;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 use std::{env, thread};
@@ -25,7 +26,11 @@ pub fn case() -> Option<String> {
 /// The command that runs a case of this program, in the same emulator as this process.
 pub fn child(case: &str) -> Command {
     // Where a loader or an emulator runs this process, that is what `current_exe` would give.
-    let exe = env::args_os().next().unwrap();
+    child_of(&env::args_os().next().unwrap(), case)
+}
+
+/// The same for a program whose `main` is not Rust's: with musl it must say itself what it is called.
+pub fn child_of(exe: &OsStr, case: &str) -> Command {
     let runner = runner()
         // A child that exits in the middle leaves what it has: Valgrind is not to look for that.
         .map(|runner| runner.replace("--leak-check=full", "--leak-check=no"))
