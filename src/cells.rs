@@ -286,7 +286,7 @@ macro_rules! cell_methods {
             #[inline]
             #[track_caller]
             pub fn set(&self, value: T) {
-                if let Err(error) = self.set_or_make(value, RefCell::new, RefCell::replace) {
+                if let Err(error) = self.try_set(value) {
                     panic_access(stringify!($type), error)
                 }
             }
@@ -318,10 +318,7 @@ macro_rules! cell_methods {
             /// ```
             #[inline]
             pub fn try_set(&self, value: T) -> Result<(), AccessError> {
-                match self.set_or_make(value, RefCell::new, try_replace)? {
-                    Some(replaced) => replaced.map(drop),
-                    None => Ok(()),
-                }
+                self.set_or_make(value, RefCell::new, try_set)?.unwrap_or(Ok(()))
             }
         }
 
@@ -344,7 +341,10 @@ macro_rules! cell_methods {
             #[inline]
             #[track_caller]
             pub fn with_borrow<R, G: FnOnce(&T) -> R>(&self, f: G) -> R {
-                self.with(|cell| f(&cell.borrow()))
+                match self.try_with_borrow(f) {
+                    Ok(result) => result,
+                    Err(error) => panic_access(stringify!($type), error),
+                }
             }
 
             /// Calls `f` with a shared borrow of this thread's value, or returns an error.
@@ -397,7 +397,10 @@ macro_rules! cell_methods {
             #[inline]
             #[track_caller]
             pub fn with_borrow_mut<R, G: FnOnce(&mut T) -> R>(&self, f: G) -> R {
-                self.with(|cell| f(&mut cell.borrow_mut()))
+                match self.try_with_borrow_mut(f) {
+                    Ok(result) => result,
+                    Err(error) => panic_access(stringify!($type), error),
+                }
             }
 
             /// Calls `f` with a mutable borrow of this thread's value, or returns an error.
@@ -453,7 +456,10 @@ macro_rules! cell_methods {
             where
                 T: Default,
             {
-                self.with(RefCell::take)
+                match self.try_with(try_take) {
+                    Ok(Ok(result)) => result,
+                    Ok(Err(error)) | Err(error) => panic_access(stringify!($type), error),
+                }
             }
 
             /// Takes this thread's value and leaves `T::default()` in its place, or returns an error.
@@ -506,7 +512,10 @@ macro_rules! cell_methods {
             #[inline]
             #[track_caller]
             pub fn replace(&self, value: T) -> T {
-                self.with(|cell| cell.replace(value))
+                match self.try_with(|cell| try_replace(cell, value)) {
+                    Ok(Ok(result)) => result,
+                    Ok(Err(error)) | Err(error) => panic_access(stringify!($type), error),
+                }
             }
 
             /// Replaces this thread's value and returns the old one, or an error.
@@ -539,11 +548,20 @@ macro_rules! cell_methods {
     };
 }
 
+/// Swaps, so that the old value is dropped when the cell is not borrowed any more.
+#[inline]
+fn try_set<T>(cell: &RefCell<T>, mut value: T) -> Result<(), AccessError> {
+    mem::swap(&mut *cell.try_borrow_mut().map_err(|_| AccessError::Borrowed)?, &mut value);
+    Ok(())
+}
+
+#[inline]
 fn try_replace<T>(cell: &RefCell<T>, value: T) -> Result<T, AccessError> {
     let mut place = cell.try_borrow_mut().map_err(|_| AccessError::Borrowed)?;
     Ok(mem::replace(&mut *place, value))
 }
 
+#[inline]
 fn try_take<T: Default>(cell: &RefCell<T>) -> Result<T, AccessError> {
     let mut place = cell.try_borrow_mut().map_err(|_| AccessError::Borrowed)?;
     Ok(mem::take(&mut *place))
