@@ -33,7 +33,7 @@ extern crate std;
 //
 // - `guide`: the pages of `docs`, only in the documentation
 // - `local_key`, `macros`: what `thread_local!` declares
-// - `cells`: the methods of `ThreadLocal` and `PerThread` for `Cell` and `RefCell`
+// - `borrow`, `cells`: `BorrowCell`; the methods of `ThreadLocal` and `PerThread` for it, `Cell` and `RefCell`
 // - `per_thread`
 // - `thread_local`
 // - `storage`: the storage engine, which has layers of its own
@@ -47,6 +47,8 @@ pub mod key;
 mod lock;
 mod sys;
 
+#[cfg(feature = "alloc")]
+mod borrow;
 #[cfg(feature = "alloc")]
 mod cells;
 #[cfg(all(doctest, feature = "alloc"))]
@@ -67,6 +69,8 @@ mod storage;
 #[cfg(feature = "alloc")]
 mod thread_local;
 
+#[cfg(feature = "alloc")]
+pub use crate::borrow::BorrowCell;
 pub use crate::error::{AccessError, InitError};
 #[cfg(feature = "alloc")]
 pub use crate::local_key::LocalKey;

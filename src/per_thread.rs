@@ -1,4 +1,4 @@
-//! [`PerThread`], whose values belong to the object, and the iterators over its values.
+//! [`PerThread`], whose values belong to the object; the iterators over its values; and the guard of a borrowed value.
 
 use crate::storage::{ObjectSlot, Pointers, Taken};
 use crate::thread_local::panic_access;
@@ -7,13 +7,17 @@ use core::cell::Cell;
 use core::fmt;
 use core::iter::FusedIterator;
 use core::marker::PhantomData;
+use core::ops::{Deref, DerefMut};
 use core::panic::{RefUnwindSafe, UnwindSafe};
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU16, Ordering};
 
 /// A value per thread that belongs to the object, so that its owner can read and collect the values of all threads.
 ///
 /// Each thread that uses the object has its own `T`, and needs no lock to use it. When a thread exits, its value stays in the object, and
 /// a thread that starts later inherits it unchanged. There are never more values than the largest number of threads that were
-/// alive at one time. The owner of the object can visit all values ([`iter_mut`](Self::iter_mut)), take them out
+/// alive at one time, with one exception: a value that the guard of an ended thread still borrows is not inherited, but stays in the
+/// object in addition to that number (see [`BorrowCell`](crate::BorrowCell)). The owner of the object can visit all values ([`iter_mut`](Self::iter_mut)), take them out
 /// ([`drain`](Self::drain), [`into_iter`](IntoIterator::into_iter)) or destroy them ([`clear`](Self::clear)). If `T` is [`Sync`], any thread
 /// can visit the values while their threads use them ([`iter`](Self::iter)).
 ///
@@ -74,8 +78,8 @@ use core::panic::{RefUnwindSafe, UnwindSafe};
 /// inherited yet.
 #[doc(alias("CachedThreadLocal", "enumerable_thread_specific", "combinable"))]
 pub struct PerThread<T: Send, F = fn() -> T> {
-    slot: ObjectSlot<T>,
-    init: F,
+    pub(crate) slot: ObjectSlot<T>,
+    pub(crate) init: F,
 }
 
 impl<T: Send> PerThread<T> {
@@ -260,6 +264,64 @@ impl<T: Send, F> PerThread<T, F> {
             Ok(result) => result.map_err(InitError::Init),
             Err(error) => Err(InitError::Access(error)),
         }
+    }
+
+    /// Returns a reference to this thread's value, which `init` creates if there is none.
+    ///
+    /// `init` is called instead of the object's initializer, and only if the thread inherits no value. See [`get_ref`](PerThread::get_ref).
+    ///
+    /// # Panics
+    ///
+    /// Panics if [`try_get_ref_or`](Self::try_get_ref_or) would return an error, and in the same cases as `try_get_ref_or`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use os_thread_local::PerThread;
+    ///
+    /// let names = PerThread::without_init();
+    /// let name: &String = names.get_ref_or(|| String::from("main"));
+    /// assert_eq!(name, "main");
+    /// ```
+    #[inline]
+    #[track_caller]
+    pub fn get_ref_or(&self, init: impl FnOnce() -> T) -> &T
+    where
+        T: Sync,
+    {
+        match self.slot.get_ref(init) {
+            Ok(value) => value,
+            Err(error) => panic_access("PerThread", error),
+        }
+    }
+
+    /// Returns a reference to this thread's value, which `init` creates if there is none, or an error.
+    ///
+    /// `init` is called instead of the object's initializer, and only if the thread inherits no value. See [`get_ref`](PerThread::get_ref).
+    ///
+    /// # Errors
+    ///
+    /// Returns the same errors as [`try_with`](PerThread::try_with).
+    ///
+    /// # Panics
+    ///
+    /// Panics in the same cases as [`try_with`](PerThread::try_with), with `init` as the initializer.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use os_thread_local::PerThread;
+    ///
+    /// let names = PerThread::without_init();
+    /// assert_eq!(names.try_get_ref_or(|| String::from("main"))?, "main");
+    /// # Ok::<(), os_thread_local::AccessError>(())
+    /// ```
+    #[inline]
+    pub fn try_get_ref_or(&self, init: impl FnOnce() -> T) -> Result<&T, AccessError>
+    where
+        T: Sync,
+    {
+        self.slot.get_ref(init)
     }
 
     /// Takes this thread's value out of the object, or returns `None` if there is none.
@@ -583,6 +645,71 @@ impl<T: Send, F: Fn() -> T> PerThread<T, F> {
         self.slot.with(&self.init, f)
     }
 
+    /// Returns a reference to this thread's value, which the thread inherits or the initializer creates on first use.
+    ///
+    /// The reference lives as long as the borrow of the object, because the value belongs to the object. A thread that inherits the value may use
+    /// it at the same time, so `T` must be [`Sync`]. For other types see [`with`](Self::with) and [`BorrowCell`](crate::BorrowCell).
+    ///
+    /// # Panics
+    ///
+    /// Panics if [`try_get_ref`](Self::try_get_ref) would return an error, and in the same cases as `try_get_ref`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use os_thread_local::PerThread;
+    /// use std::sync::{Mutex, MutexGuard};
+    ///
+    /// static LINES: PerThread<Mutex<Vec<String>>> = PerThread::new(Mutex::default);
+    ///
+    /// fn lines() -> MutexGuard<'static, Vec<String>> {
+    ///     LINES.get_ref().lock().unwrap()
+    /// }
+    ///
+    /// lines().push("one".to_string());
+    /// assert_eq!(lines().len(), 1);
+    /// ```
+    #[doc(alias("get_or", "get_or_default"))]
+    #[inline]
+    #[track_caller]
+    pub fn get_ref(&self) -> &T
+    where
+        T: Sync,
+    {
+        match self.slot.get_ref(&self.init) {
+            Ok(value) => value,
+            Err(error) => panic_access("PerThread", error),
+        }
+    }
+
+    /// Returns a reference to this thread's value, inheriting or creating it on first use, or an error.
+    ///
+    /// See [`get_ref`](Self::get_ref).
+    ///
+    /// # Errors
+    ///
+    /// Returns the same errors as [`try_with`](Self::try_with).
+    ///
+    /// # Panics
+    ///
+    /// Panics in the same cases as [`try_with`](Self::try_with).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use os_thread_local::PerThread;
+    ///
+    /// let values = PerThread::new(|| 42);
+    /// assert_eq!(values.try_get_ref(), Ok(&42));
+    /// ```
+    #[inline]
+    pub fn try_get_ref(&self) -> Result<&T, AccessError>
+    where
+        T: Sync,
+    {
+        self.slot.get_ref(&self.init)
+    }
+
     /// Calls `f` with an exclusive reference to this thread's value, which the thread inherits or the initializer creates on first use.
     ///
     /// # Panics
@@ -889,5 +1016,116 @@ impl<T> FusedIterator for Drain<'_, T> {}
 impl<T> fmt::Debug for Drain<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Drain").field("len", &self.len()).finish_non_exhaustive()
+    }
+}
+
+/// The guard of a borrowed [`BorrowCell`](crate::BorrowCell): it dereferences to the value, and ends the borrow when it is dropped.
+///
+/// [`PerThread::borrow_mut`] and its variants create it. Any thread can drop it, also when the thread that created it has exited.
+///
+/// # Examples
+///
+/// ```
+/// use os_thread_local::per_thread::RefMut;
+/// use os_thread_local::{BorrowCell, PerThread};
+///
+/// static BUFFERS: PerThread<BorrowCell<Vec<u8>>> = PerThread::new(BorrowCell::default);
+///
+/// fn empty_buffer() -> RefMut<'static, Vec<u8>> {
+///     let mut buffer = BUFFERS.borrow_mut();
+///     buffer.clear();
+///     buffer
+/// }
+///
+/// empty_buffer().push(1);
+/// assert!(empty_buffer().is_empty());
+/// ```
+#[must_use = "the borrow ends when the guard is dropped"]
+pub struct RefMut<'a, T: ?Sized> {
+    value: NonNull<T>,
+    borrow: Borrow<'a>,
+    _value: PhantomData<&'a mut T>,
+}
+
+/// Ends a borrow when it is dropped.
+struct Borrow<'a>(&'a AtomicU16);
+
+impl Drop for Borrow<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.0.store(0, Ordering::Release);
+    }
+}
+
+// SAFETY: it is equivalent to a `&mut T`. The borrow ends by an atomic store.
+unsafe impl<T: ?Sized + Send> Send for RefMut<'_, T> {}
+// SAFETY: a shared reference to the guard gives a `&T`.
+unsafe impl<T: ?Sized + Sync> Sync for RefMut<'_, T> {}
+
+impl<'a, T: ?Sized> RefMut<'a, T> {
+    /// # Safety
+    /// The value is alive for `'a`. Until the guard is dropped, which stores 0 in `borrowed`, only the guard accesses it.
+    #[inline(always)]
+    pub(crate) unsafe fn new(value: NonNull<T>, borrowed: &'a AtomicU16) -> Self {
+        RefMut { value, borrow: Borrow(borrowed), _value: PhantomData }
+    }
+
+    /// Makes a guard for a component of the borrowed value.
+    ///
+    /// This is an associated function, so that it does not hide a method of the value: `RefMut::map(guard, f)`.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `f` panics. The borrow has ended then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use os_thread_local::per_thread::RefMut;
+    /// use os_thread_local::{BorrowCell, PerThread};
+    ///
+    /// let pairs = PerThread::new(|| BorrowCell::new((1, String::new())));
+    /// let mut text: RefMut<'_, String> = RefMut::map(pairs.borrow_mut(), |pair| &mut pair.1);
+    /// text.push('a');
+    /// drop(text);
+    /// assert_eq!(*pairs.borrow_mut(), (1, "a".to_string()));
+    /// ```
+    #[inline]
+    pub fn map<U: ?Sized>(
+        mut guard: RefMut<'a, T>,
+        f: impl FnOnce(&mut T) -> &mut U,
+    ) -> RefMut<'a, U> {
+        let value = NonNull::from(f(&mut guard));
+        RefMut { value, borrow: guard.borrow, _value: PhantomData }
+    }
+}
+
+impl<T: ?Sized> Deref for RefMut<'_, T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        // SAFETY: the value is alive, and only this guard accesses it (`new`).
+        unsafe { self.value.as_ref() }
+    }
+}
+
+impl<T: ?Sized> DerefMut for RefMut<'_, T> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: as in `deref`; the guard is borrowed exclusively.
+        unsafe { self.value.as_mut() }
+    }
+}
+
+impl<T: ?Sized + fmt::Debug> fmt::Debug for RefMut<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&**self, f)
+    }
+}
+
+impl<T: ?Sized + fmt::Display> fmt::Display for RefMut<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&**self, f)
     }
 }

@@ -14,6 +14,7 @@ use core::alloc::Layout;
 use core::cell::Cell;
 use core::marker::PhantomData;
 use core::mem;
+use core::num::NonZeroU16;
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{compiler_fence, AtomicPtr, AtomicU32, Ordering::*};
 
@@ -105,6 +106,9 @@ pub(crate) struct Entries {
     /// Set if a first use must take the slow path: in a sentinel, and in a record that may have claimed values, or orphans outside of
     /// its inbox. Set by the owning thread whenever it gets one of these, and cleared when a first use finds none.
     slow: Cell<bool>,
+    /// Which of the threads that have had the record, one after another, this one is: 1 for the first, 1 again after `u16::MAX`. 0 in a
+    /// sentinel.
+    life: Cell<u16>,
 }
 
 /// A thread's record.
@@ -376,12 +380,20 @@ impl Entries {
         table: AtomicPtr::new(ptr::null_mut()),
         table_len: AtomicU32::new(0),
         slow: Cell::new(false),
+        life: Cell::new(1),
     };
 
     /// Whether a first use must take the slow path.
     #[inline(always)]
     pub(crate) fn is_slow(&self) -> bool {
         self.slow.get()
+    }
+
+    /// The thread's life in this record: a number that the 65,534 threads before and after it with this record do not have. `None` for
+    /// a sentinel. Called by the owning thread.
+    #[inline(always)]
+    pub(crate) fn life(&self) -> Option<NonZeroU16> {
+        NonZeroU16::new(self.life.get())
     }
 
     /// The entry of a slot number below `INLINE`.
@@ -452,7 +464,8 @@ unsafe impl Sync for Sentinel {}
 const ENDED_ROUNDS: usize = if SMALL { 0 } else { 3 };
 
 #[allow(clippy::declare_interior_mutable_const)] // the initial value of an array
-const SENTINEL: Sentinel = Sentinel(Entries { slow: Cell::new(true), ..Entries::EMPTY });
+const SENTINEL: Sentinel =
+    Sentinel(Entries { slow: Cell::new(true), life: Cell::new(0), ..Entries::EMPTY });
 /// All sentinels in one array, so that one comparison tells a sentinel from a record.
 static SENTINELS: [Sentinel; 1 + ENDED_ROUNDS] = [SENTINEL; 1 + ENDED_ROUNDS];
 
@@ -753,6 +766,7 @@ impl Record {
         debug_assert!(self.newest.get().is_none() && self.orphans.get().is_none());
         debug_assert!(self.claimed.get() == 0);
         self.entries.slow.set(false);
+        self.entries.life.set(self.entries.life.get().checked_add(1).unwrap_or(1));
         self.rounds.set(0);
         self.exit_list.set(ExitList::NotRegistered);
         self.has_blocks_elsewhere.set(holding);

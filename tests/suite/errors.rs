@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 
 use crate::common::{in_thread, OnDrop};
-use os_thread_local::{thread_local, AccessError, PerThread, ThreadLocal};
+use os_thread_local::{thread_local, AccessError, BorrowCell, PerThread, ThreadLocal};
 
 const ALL: [AccessError; 5] = [
     AccessError::Destroyed,
@@ -215,6 +215,19 @@ const CELL_KEY_RECURSIVE: [Call; 7] = [
     call!(CELL_KEY.update(|n| n)),
 ];
 
+static CELLS: PerThread<BorrowCell<u32>> = PerThread::new(|| BorrowCell::new(1));
+static RECURSIVE_CELLS: PerThread<BorrowCell<u32>> =
+    PerThread::new(|| panics(&CELLS_RECURSIVE, AccessError::Recursive, BorrowCell::new(1)));
+static SYNC: PerThread<u32> = PerThread::new(|| panics(&SYNC_RECURSIVE, AccessError::Recursive, 1));
+
+const CELLS_BORROWED: [Call; 2] =
+    [call!(CELLS.borrow_mut()), call!(CELLS.borrow_mut_or(|| unreachable!()))];
+
+const CELLS_RECURSIVE: [Call; 2] =
+    [call!(RECURSIVE_CELLS.borrow_mut()), call!(RECURSIVE_CELLS.borrow_mut_or(|| unreachable!()))];
+
+const SYNC_RECURSIVE: [Call; 2] = [call!(SYNC.get_ref()), call!(SYNC.get_ref_or(|| 1))];
+
 static OBJECT: Mutex<ThreadLocal<Box<u32>>> = Mutex::new(ThreadLocal::new(|| Box::new(1)));
 
 const OBJECT_DESTROYED: [Call; 1] = [call!(OBJECT.lock().unwrap().with_mut(|_| ()))];
@@ -259,6 +272,10 @@ fn panics_point_at_the_caller() {
     VALUES.with_borrow_mut(|_| panics(&VALUES_BORROWED, AccessError::Borrowed, ()));
     KEY.with_borrow_mut(|_| panics(&KEY_BORROWED, AccessError::Borrowed, ()));
 
+    let guard = CELLS.borrow_mut();
+    panics(&CELLS_BORROWED, AccessError::Borrowed, ());
+    drop(guard);
+
     // The initializers make the calls.
     RECURSIVE_TLS.with(|_| ());
     RECURSIVE_VALUES.with(|_| ());
@@ -266,6 +283,8 @@ fn panics_point_at_the_caller() {
     CELL_TLS.with(|_| ());
     CELL_VALUES.with(|_| ());
     CELL_KEY.with(|_| ());
+    RECURSIVE_CELLS.with(|_| ());
+    SYNC.with(|_| ());
 
     let destructor_ran = Arc::new(AtomicBool::new(false));
     let ran = Arc::clone(&destructor_ran);
