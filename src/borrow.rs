@@ -41,7 +41,8 @@ use core::sync::atomic::{AtomicU16, Ordering::*};
 /// std::thread::scope(|s| {
 ///     s.spawn(|| queues.local().push(2));
 /// });
-/// let mut all: Vec<u32> = queues.local.into_iter().flat_map(BorrowCell::into_inner).collect();
+/// let all = queues.local.into_iter().flat_map(BorrowCell::into_inner);
+/// let mut all: Vec<u32> = all.collect();
 /// all.sort();
 /// assert_eq!(all, [1, 2]);
 /// ```
@@ -77,7 +78,8 @@ impl<T> BorrowCell<T> {
     /// ```
     /// use os_thread_local::{BorrowCell, PerThread};
     ///
-    /// static LINES: PerThread<BorrowCell<Vec<&str>>> = PerThread::new(|| BorrowCell::new(Vec::new()));
+    /// static LINES: PerThread<BorrowCell<Vec<&str>>> =
+    ///     PerThread::new(|| BorrowCell::new(Vec::new()));
     /// LINES.borrow_mut().push("one");
     /// assert_eq!(*LINES.borrow_mut(), ["one"]);
     /// ```
@@ -219,7 +221,8 @@ impl<T: Send, F> PerThread<BorrowCell<T>, F> {
     /// use os_thread_local::{InitError, PerThread};
     ///
     /// let numbers = PerThread::without_init();
-    /// assert!(matches!(numbers.borrow_mut_or_try(|| "x".parse::<u32>()), Err(InitError::Init(_))));
+    /// let error = numbers.borrow_mut_or_try(|| "x".parse::<u32>()).err();
+    /// assert!(matches!(error, Some(InitError::Init(_))));
     /// *numbers.borrow_mut_or_try(|| "1".parse::<u32>())? += 1;
     /// assert_eq!(*numbers.borrow_mut_or(|| 0), 2);
     /// # Ok::<(), Box<dyn std::error::Error>>(())

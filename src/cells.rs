@@ -19,10 +19,10 @@ macro_rules! cell_methods {
             /// # Examples
             ///
             /// ```
-            #[doc = concat!(" use os_thread_local::", stringify!($type), ";")]
+            #[doc = concat!("use os_thread_local::", stringify!($type), ";")]
             /// use std::cell::Cell;
             ///
-            #[doc = concat!(" static X: ", stringify!($type), "<Cell<i32>> = ", stringify!($type), "::new(|| panic!(\"not run\"));")]
+            #[doc = concat!("static X: ", stringify!($type), "<Cell<i32>> = ", stringify!($type), "::new(|| panic!(\"not run\"));")]
             /// X.set(123);
             /// assert_eq!(X.get(), 123);
             /// ```
@@ -38,19 +38,19 @@ macro_rules! cell_methods {
             ///
             /// # Errors
             ///
-            #[doc = concat!(" Returns the same errors as [`try_with`](", stringify!($type), "::try_with). `value` is dropped then.")]
+            #[doc = concat!("Returns the same errors as [`try_with`](", stringify!($type), "::try_with). `value` is dropped then.")]
             ///
             /// # Panics
             ///
-            #[doc = concat!(" Panics if a destructor panics: that of the old value, or one that a first use runs (see [`try_with`](", stringify!($type), "::try_with)).")]
+            #[doc = concat!("Panics if a destructor panics: that of the old value, or one that a first use runs (see [`try_with`](", stringify!($type), "::try_with)).")]
             ///
             /// # Examples
             ///
             /// ```
-            #[doc = concat!(" use os_thread_local::", stringify!($type), ";")]
+            #[doc = concat!("use os_thread_local::", stringify!($type), ";")]
             /// use std::cell::Cell;
             ///
-            #[doc = concat!(" let x = ", stringify!($type), "::new(|| Cell::new(1));")]
+            #[doc = concat!("let x = ", stringify!($type), "::new(|| Cell::new(1));")]
             /// assert_eq!(x.try_set(2), Ok(()));
             /// assert_eq!(x.get(), 2);
             /// ```
@@ -70,10 +70,10 @@ macro_rules! cell_methods {
             /// # Examples
             ///
             /// ```
-            #[doc = concat!(" use os_thread_local::", stringify!($type), ";")]
+            #[doc = concat!("use os_thread_local::", stringify!($type), ";")]
             /// use std::cell::Cell;
             ///
-            #[doc = concat!(" let x = ", stringify!($type), "::new(|| Cell::new(1));")]
+            #[doc = concat!("let x = ", stringify!($type), "::new(|| Cell::new(1));")]
             /// assert_eq!(x.get(), 1);
             /// ```
             #[inline]
@@ -99,10 +99,10 @@ macro_rules! cell_methods {
             /// # Examples
             ///
             /// ```
-            #[doc = concat!(" use os_thread_local::", stringify!($type), ";")]
+            #[doc = concat!("use os_thread_local::", stringify!($type), ";")]
             /// use std::cell::Cell;
             ///
-            #[doc = concat!(" let x = ", stringify!($type), "::new(|| Cell::new(1));")]
+            #[doc = concat!("let x = ", stringify!($type), "::new(|| Cell::new(1));")]
             /// assert_eq!(x.try_get(), Ok(1));
             /// ```
             #[inline]
@@ -122,10 +122,10 @@ macro_rules! cell_methods {
             /// # Examples
             ///
             /// ```
-            #[doc = concat!(" use os_thread_local::", stringify!($type), ";")]
+            #[doc = concat!("use os_thread_local::", stringify!($type), ";")]
             /// use std::cell::Cell;
             ///
-            #[doc = concat!(" let x = ", stringify!($type), "::new(|| Cell::new(Some(1)));")]
+            #[doc = concat!("let x = ", stringify!($type), "::new(|| Cell::new(Some(1)));")]
             /// assert_eq!(x.take(), Some(1));
             /// assert_eq!(x.take(), None);
             /// ```
@@ -151,10 +151,10 @@ macro_rules! cell_methods {
             /// # Examples
             ///
             /// ```
-            #[doc = concat!(" use os_thread_local::", stringify!($type), ";")]
+            #[doc = concat!("use os_thread_local::", stringify!($type), ";")]
             /// use std::cell::Cell;
             ///
-            #[doc = concat!(" let x = ", stringify!($type), "::new(|| Cell::new(Some(1)));")]
+            #[doc = concat!("let x = ", stringify!($type), "::new(|| Cell::new(Some(1)));")]
             /// assert_eq!(x.try_take(), Ok(Some(1)));
             /// assert_eq!(x.try_take(), Ok(None));
             /// ```
@@ -175,10 +175,10 @@ macro_rules! cell_methods {
             /// # Examples
             ///
             /// ```
-            #[doc = concat!(" use os_thread_local::", stringify!($type), ";")]
+            #[doc = concat!("use os_thread_local::", stringify!($type), ";")]
             /// use std::cell::Cell;
             ///
-            #[doc = concat!(" let x = ", stringify!($type), "::new(|| Cell::new(1));")]
+            #[doc = concat!("let x = ", stringify!($type), "::new(|| Cell::new(1));")]
             /// assert_eq!(x.replace(2), 1);
             /// assert_eq!(x.replace(3), 2);
             /// ```
@@ -201,10 +201,10 @@ macro_rules! cell_methods {
             /// # Examples
             ///
             /// ```
-            #[doc = concat!(" use os_thread_local::", stringify!($type), ";")]
+            #[doc = concat!("use os_thread_local::", stringify!($type), ";")]
             /// use std::cell::Cell;
             ///
-            #[doc = concat!(" let x = ", stringify!($type), "::new(|| Cell::new(1));")]
+            #[doc = concat!("let x = ", stringify!($type), "::new(|| Cell::new(1));")]
             /// assert_eq!(x.try_replace(2), Ok(1));
             /// ```
             #[inline]
@@ -221,10 +221,10 @@ macro_rules! cell_methods {
             /// # Examples
             ///
             /// ```
-            #[doc = concat!(" use os_thread_local::", stringify!($type), ";")]
+            #[doc = concat!("use os_thread_local::", stringify!($type), ";")]
             /// use std::cell::Cell;
             ///
-            #[doc = concat!(" let x = ", stringify!($type), "::new(|| Cell::new(1));")]
+            #[doc = concat!("let x = ", stringify!($type), "::new(|| Cell::new(1));")]
             /// x.update(|n| n + 1);
             /// assert_eq!(x.get(), 2);
             /// ```
@@ -250,10 +250,10 @@ macro_rules! cell_methods {
             /// # Examples
             ///
             /// ```
-            #[doc = concat!(" use os_thread_local::", stringify!($type), ";")]
+            #[doc = concat!("use os_thread_local::", stringify!($type), ";")]
             /// use std::cell::Cell;
             ///
-            #[doc = concat!(" let x = ", stringify!($type), "::new(|| Cell::new(1));")]
+            #[doc = concat!("let x = ", stringify!($type), "::new(|| Cell::new(1));")]
             /// assert_eq!(x.try_update(|n| n + 1), Ok(()));
             /// assert_eq!(x.get(), 2);
             /// ```
@@ -276,10 +276,11 @@ macro_rules! cell_methods {
             /// # Examples
             ///
             /// ```
-            #[doc = concat!(" use os_thread_local::", stringify!($type), ";")]
+            #[doc = concat!("use os_thread_local::", stringify!($type), ";")]
             /// use std::cell::RefCell;
             ///
-            #[doc = concat!(" static X: ", stringify!($type), "<RefCell<Vec<i32>>> = ", stringify!($type), "::new(|| panic!(\"not run\"));")]
+            #[doc = concat!("static X: ", stringify!($type), "<RefCell<Vec<i32>>> =")]
+            #[doc = concat!("    ", stringify!($type), "::new(|| panic!(\"not run\"));")]
             /// X.set(vec![1, 2, 3]);
             /// assert_eq!(X.with_borrow(Vec::len), 3);
             /// ```
@@ -296,23 +297,21 @@ macro_rules! cell_methods {
             /// # Errors
             ///
             /// - [`Borrowed`](AccessError::Borrowed): the value is already borrowed.
-            #[doc = concat!(" - The errors of [`try_with`](", stringify!($type), "::try_with).")]
+            #[doc = concat!("- The errors of [`try_with`](", stringify!($type), "::try_with).")]
             ///
             /// `value` is dropped then.
             ///
             /// # Panics
             ///
-            #[doc = concat!(" Panics if a destructor panics: that of the old value, or one that a first use runs (see [`try_with`](", stringify!($type), "::try_with)).")]
+            #[doc = concat!("Panics if a destructor panics: that of the old value, or one that a first use runs (see [`try_with`](", stringify!($type), "::try_with)).")]
             ///
             /// # Examples
             ///
             /// ```
-            #[doc = concat!(" use os_thread_local::", stringify!($type), ";")]
+            #[doc = concat!("use os_thread_local::{AccessError, ", stringify!($type), "};")]
             /// use std::cell::RefCell;
             ///
-            /// use os_thread_local::AccessError;
-            ///
-            #[doc = concat!(" let x = ", stringify!($type), "::new(|| RefCell::new(vec![1]));")]
+            #[doc = concat!("let x = ", stringify!($type), "::new(|| RefCell::new(vec![1]));")]
             /// assert_eq!(x.try_set(vec![2]), Ok(()));
             /// x.with_borrow(|_| assert_eq!(x.try_set(vec![]), Err(AccessError::Borrowed)));
             /// ```
@@ -332,10 +331,10 @@ macro_rules! cell_methods {
             /// # Examples
             ///
             /// ```
-            #[doc = concat!(" use os_thread_local::", stringify!($type), ";")]
+            #[doc = concat!("use os_thread_local::", stringify!($type), ";")]
             /// use std::cell::RefCell;
             ///
-            #[doc = concat!(" let x = ", stringify!($type), "::new(|| RefCell::new(vec![1]));")]
+            #[doc = concat!("let x = ", stringify!($type), "::new(|| RefCell::new(vec![1]));")]
             /// assert_eq!(x.with_borrow(Vec::len), 1);
             /// ```
             #[inline]
@@ -361,14 +360,14 @@ macro_rules! cell_methods {
             /// # Examples
             ///
             /// ```
-            #[doc = concat!(" use os_thread_local::", stringify!($type), ";")]
+            #[doc = concat!("use os_thread_local::{AccessError, ", stringify!($type), "};")]
             /// use std::cell::RefCell;
             ///
-            /// use os_thread_local::AccessError;
-            ///
-            #[doc = concat!(" let x = ", stringify!($type), "::new(|| RefCell::new(vec![1]));")]
+            #[doc = concat!("let x = ", stringify!($type), "::new(|| RefCell::new(vec![1]));")]
             /// assert_eq!(x.try_with_borrow(Vec::len), Ok(1));
-            /// x.with_borrow_mut(|_| assert_eq!(x.try_with_borrow(Vec::len), Err(AccessError::Borrowed)));
+            /// x.with_borrow_mut(|_| {
+            ///     assert_eq!(x.try_with_borrow(Vec::len), Err(AccessError::Borrowed));
+            /// });
             /// ```
             #[inline]
             pub fn try_with_borrow<R, G: FnOnce(&T) -> R>(&self, f: G) -> Result<R, AccessError> {
@@ -387,10 +386,10 @@ macro_rules! cell_methods {
             /// # Examples
             ///
             /// ```
-            #[doc = concat!(" use os_thread_local::", stringify!($type), ";")]
+            #[doc = concat!("use os_thread_local::", stringify!($type), ";")]
             /// use std::cell::RefCell;
             ///
-            #[doc = concat!(" let x = ", stringify!($type), "::new(|| RefCell::new(vec![1]));")]
+            #[doc = concat!("let x = ", stringify!($type), "::new(|| RefCell::new(vec![1]));")]
             /// x.with_borrow_mut(|v| v.push(2));
             /// assert_eq!(x.with_borrow(Vec::len), 2);
             /// ```
@@ -417,14 +416,14 @@ macro_rules! cell_methods {
             /// # Examples
             ///
             /// ```
-            #[doc = concat!(" use os_thread_local::", stringify!($type), ";")]
+            #[doc = concat!("use os_thread_local::{AccessError, ", stringify!($type), "};")]
             /// use std::cell::RefCell;
             ///
-            /// use os_thread_local::AccessError;
-            ///
-            #[doc = concat!(" let x = ", stringify!($type), "::new(|| RefCell::new(vec![1]));")]
+            #[doc = concat!("let x = ", stringify!($type), "::new(|| RefCell::new(vec![1]));")]
             /// assert_eq!(x.try_with_borrow_mut(|v| v.push(2)), Ok(()));
-            /// x.with_borrow(|_| assert_eq!(x.try_with_borrow_mut(|v| v.push(3)), Err(AccessError::Borrowed)));
+            /// x.with_borrow(|_| {
+            ///     assert_eq!(x.try_with_borrow_mut(|v| v.push(3)), Err(AccessError::Borrowed));
+            /// });
             /// ```
             #[inline]
             pub fn try_with_borrow_mut<R, G: FnOnce(&mut T) -> R>(&self, f: G) -> Result<R, AccessError> {
@@ -443,10 +442,10 @@ macro_rules! cell_methods {
             /// # Examples
             ///
             /// ```
-            #[doc = concat!(" use os_thread_local::", stringify!($type), ";")]
+            #[doc = concat!("use os_thread_local::", stringify!($type), ";")]
             /// use std::cell::RefCell;
             ///
-            #[doc = concat!(" let x = ", stringify!($type), "::new(|| RefCell::new(vec![1]));")]
+            #[doc = concat!("let x = ", stringify!($type), "::new(|| RefCell::new(vec![1]));")]
             /// assert_eq!(x.take(), [1]);
             /// assert!(x.take().is_empty());
             /// ```
@@ -476,12 +475,10 @@ macro_rules! cell_methods {
             /// # Examples
             ///
             /// ```
-            #[doc = concat!(" use os_thread_local::", stringify!($type), ";")]
+            #[doc = concat!("use os_thread_local::{AccessError, ", stringify!($type), "};")]
             /// use std::cell::RefCell;
             ///
-            /// use os_thread_local::AccessError;
-            ///
-            #[doc = concat!(" let x = ", stringify!($type), "::new(|| RefCell::new(vec![1]));")]
+            #[doc = concat!("let x = ", stringify!($type), "::new(|| RefCell::new(vec![1]));")]
             /// assert_eq!(x.try_take(), Ok(vec![1]));
             /// x.with_borrow(|_| assert_eq!(x.try_take(), Err(AccessError::Borrowed)));
             /// ```
@@ -502,10 +499,10 @@ macro_rules! cell_methods {
             /// # Examples
             ///
             /// ```
-            #[doc = concat!(" use os_thread_local::", stringify!($type), ";")]
+            #[doc = concat!("use os_thread_local::", stringify!($type), ";")]
             /// use std::cell::RefCell;
             ///
-            #[doc = concat!(" let x = ", stringify!($type), "::new(|| RefCell::new(1));")]
+            #[doc = concat!("let x = ", stringify!($type), "::new(|| RefCell::new(1));")]
             /// assert_eq!(x.replace(2), 1);
             /// assert_eq!(x.replace(3), 2);
             /// ```
@@ -534,10 +531,10 @@ macro_rules! cell_methods {
             /// # Examples
             ///
             /// ```
-            #[doc = concat!(" use os_thread_local::", stringify!($type), ";")]
+            #[doc = concat!("use os_thread_local::", stringify!($type), ";")]
             /// use std::cell::RefCell;
             ///
-            #[doc = concat!(" let x = ", stringify!($type), "::new(|| RefCell::new(1));")]
+            #[doc = concat!("let x = ", stringify!($type), "::new(|| RefCell::new(1));")]
             /// assert_eq!(x.try_replace(2), Ok(1));
             /// ```
             #[inline]

@@ -140,14 +140,14 @@
 //! # use os_thread_local::PerThread;
 //! let text = String::new();
 //! let mut object: PerThread<&str> = PerThread::new(|| "");
-//! *object.get_mut().unwrap() = &text;
+//! *object.get_mut() = &text;
 //! ```
 //! ```compile_fail,E0597
 //! # use os_thread_local::PerThread;
 //! let mut object: PerThread<&'static str> = PerThread::new(|| "");
 //! {
 //!     let text = String::new();
-//!     *object.get_mut().unwrap() = &text;
+//!     *object.get_mut() = &text;
 //! }
 //! object.with(|_| ());
 //! ```
@@ -204,7 +204,7 @@
 //! ```
 //! ```compile_fail,E0502
 //! let mut object = os_thread_local::PerThread::new(|| 1);
-//! let first = object.get_mut().unwrap();
+//! let first = object.get_mut();
 //! object.with(|_| ());
 //! *first = 2;
 //! ```

@@ -2,8 +2,7 @@
 
 use crate::storage::{ObjectSlot, Pointers, Taken};
 use crate::thread_local::panic_access;
-use crate::{AccessError, InitError, NoInit};
-use core::cell::Cell;
+use crate::{AccessError, NoInit};
 use core::fmt;
 use core::iter::FusedIterator;
 use core::marker::PhantomData;
@@ -139,403 +138,6 @@ impl<T: Send> PerThread<T, NoInit> {
     #[must_use]
     pub const fn without_init() -> Self {
         PerThread { slot: ObjectSlot::new(), init: NoInit(()) }
-    }
-}
-
-impl<T: Send, F> PerThread<T, F> {
-    /// Calls `f` with this thread's value, or returns `None` if there is none.
-    ///
-    /// It neither creates a value nor allocates memory nor takes a lock. It also returns `None` while the thread is creating the value.
-    ///
-    /// # Panics
-    ///
-    /// Panics if `f` panics.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use os_thread_local::PerThread;
-    ///
-    /// let values = PerThread::new(|| 7);
-    /// assert_eq!(values.with_existing(|v| *v), None);
-    /// values.with(|_| ());
-    /// assert_eq!(values.with_existing(|v| *v), Some(7));
-    /// ```
-    #[inline]
-    pub fn with_existing<R, G: FnOnce(&T) -> R>(&self, f: G) -> Option<R> {
-        self.slot.with_existing(f)
-    }
-
-    /// Calls `f` with this thread's value, which `init` creates if there is none.
-    ///
-    /// `init` is called instead of the object's initializer, and only if the thread inherits no value.
-    ///
-    /// # Panics
-    ///
-    /// Panics if [`try_with_or`](Self::try_with_or) would return an error, and in the same cases as `try_with_or`.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use os_thread_local::PerThread;
-    ///
-    /// let names = PerThread::without_init();
-    /// assert_eq!(names.with_or(|| String::from("main"), String::clone), "main");
-    /// assert_eq!(names.with_or(|| String::from("unused"), String::clone), "main");
-    /// ```
-    #[doc(alias("get_or", "get_or_init"))]
-    #[inline]
-    #[track_caller]
-    pub fn with_or<R>(&self, init: impl FnOnce() -> T, f: impl FnOnce(&T) -> R) -> R {
-        match self.slot.with(init, f) {
-            Ok(result) => result,
-            Err(error) => panic_access("PerThread", error),
-        }
-    }
-
-    /// Calls `f` with this thread's value, which `init` creates if there is none, or returns an error.
-    ///
-    /// `init` is called instead of the object's initializer, and only if the thread inherits no value.
-    ///
-    /// # Errors
-    ///
-    /// Returns the same errors as [`try_with`](PerThread::try_with).
-    ///
-    /// # Panics
-    ///
-    /// Panics in the same cases as [`try_with`](PerThread::try_with), with `init` as the initializer.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use os_thread_local::PerThread;
-    ///
-    /// let names = PerThread::without_init();
-    /// assert_eq!(names.try_with_or(|| String::from("main"), String::len), Ok(4));
-    /// ```
-    #[inline]
-    pub fn try_with_or<R>(
-        &self,
-        init: impl FnOnce() -> T,
-        f: impl FnOnce(&T) -> R,
-    ) -> Result<R, AccessError> {
-        self.slot.with(init, f)
-    }
-
-    /// Calls `f` with this thread's value, which the fallible `init` creates if there is none.
-    ///
-    /// `init` is called instead of the object's initializer, and only if the thread inherits no value.
-    ///
-    /// # Errors
-    ///
-    /// - [`InitError::Init`]: `init` returned an error. No value is stored, and the next access calls an initializer again.
-    /// - [`InitError::Access`]: an error of [`try_with`](PerThread::try_with).
-    ///
-    /// # Panics
-    ///
-    /// Panics in the same cases as [`try_with`](PerThread::try_with), with `init` as the initializer.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use os_thread_local::{InitError, PerThread};
-    /// use std::{fs::File, io};
-    ///
-    /// let files = PerThread::without_init();
-    /// let length = files.with_or_try(
-    ///     || File::open("/nonexistent"),
-    ///     |file| file.metadata().map(|metadata| metadata.len()),
-    /// );
-    /// match length {
-    ///     Ok(length) => println!("{:?} bytes", length),
-    ///     Err(InitError::Init(error)) => assert_eq!(error.kind(), io::ErrorKind::NotFound),
-    ///     Err(InitError::Access(error)) => panic!("{}", error),
-    /// }
-    /// assert!(files.is_empty());
-    /// ```
-    #[doc(alias("get_or_try", "get_or_try_init"))]
-    #[inline]
-    pub fn with_or_try<R, E>(
-        &self,
-        init: impl FnOnce() -> Result<T, E>,
-        f: impl FnOnce(&T) -> R,
-    ) -> Result<R, InitError<E>> {
-        match self.slot.with_try_init(init, f) {
-            Ok(result) => result.map_err(InitError::Init),
-            Err(error) => Err(InitError::Access(error)),
-        }
-    }
-
-    /// Returns a reference to this thread's value, which `init` creates if there is none.
-    ///
-    /// `init` is called instead of the object's initializer, and only if the thread inherits no value. See [`get_ref`](PerThread::get_ref).
-    ///
-    /// # Panics
-    ///
-    /// Panics if [`try_get_ref_or`](Self::try_get_ref_or) would return an error, and in the same cases as `try_get_ref_or`.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use os_thread_local::PerThread;
-    ///
-    /// let names = PerThread::without_init();
-    /// let name: &String = names.get_ref_or(|| String::from("main"));
-    /// assert_eq!(name, "main");
-    /// ```
-    #[inline]
-    #[track_caller]
-    pub fn get_ref_or(&self, init: impl FnOnce() -> T) -> &T
-    where
-        T: Sync,
-    {
-        match self.slot.get_ref(init) {
-            Ok(value) => value,
-            Err(error) => panic_access("PerThread", error),
-        }
-    }
-
-    /// Returns a reference to this thread's value, which `init` creates if there is none, or an error.
-    ///
-    /// `init` is called instead of the object's initializer, and only if the thread inherits no value. See [`get_ref`](PerThread::get_ref).
-    ///
-    /// # Errors
-    ///
-    /// Returns the same errors as [`try_with`](PerThread::try_with).
-    ///
-    /// # Panics
-    ///
-    /// Panics in the same cases as [`try_with`](PerThread::try_with), with `init` as the initializer.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use os_thread_local::PerThread;
-    ///
-    /// let names = PerThread::without_init();
-    /// assert_eq!(names.try_get_ref_or(|| String::from("main"))?, "main");
-    /// # Ok::<(), os_thread_local::AccessError>(())
-    /// ```
-    #[inline]
-    pub fn try_get_ref_or(&self, init: impl FnOnce() -> T) -> Result<&T, AccessError>
-    where
-        T: Sync,
-    {
-        self.slot.get_ref(init)
-    }
-
-    /// Takes this thread's value out of the object, or returns `None` if there is none.
-    ///
-    /// The thread's next access creates a new value.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use os_thread_local::PerThread;
-    ///
-    /// let mut values = PerThread::new(|| vec![1]);
-    /// assert_eq!(values.remove(), None);
-    /// values.with(|_| ());
-    /// assert_eq!(values.remove(), Some(vec![1]));
-    /// assert!(values.is_empty());
-    /// ```
-    pub fn remove(&mut self) -> Option<T> {
-        self.slot.remove()
-    }
-
-    /// Performs everything that a first use on this thread needs, except creating the value.
-    ///
-    /// It creates the operating system's key and allocates the object's slot number and this thread's record, with room for the
-    /// number. After that, a first use on this thread can only fail if the memory for the value itself is not available.
-    ///
-    /// # Errors
-    ///
-    /// - [`OutOfKeys`](AccessError::OutOfKeys), [`OutOfMemory`](AccessError::OutOfMemory): no key or memory was available. A later call
-    ///   tries again.
-    /// - [`Recursive`](AccessError::Recursive): the global allocator made this call while the crate allocated memory for this thread.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use os_thread_local::PerThread;
-    ///
-    /// static COUNTS: PerThread<u64> = PerThread::new(|| 0);
-    ///
-    /// // At startup, where a failure can still be reported.
-    /// COUNTS.prepare()?;
-    /// # Ok::<(), os_thread_local::AccessError>(())
-    /// ```
-    pub fn prepare(&self) -> Result<(), AccessError> {
-        self.slot.prepare()
-    }
-
-    /// Returns the number of values.
-    ///
-    /// It counts the values one by one, without a lock, and may miss values that other threads create at the same time.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use os_thread_local::PerThread;
-    ///
-    /// let values = PerThread::new(|| 1);
-    /// assert_eq!(values.len(), 0);
-    /// values.with(|_| ());
-    /// assert_eq!(values.len(), 1);
-    /// ```
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.slot.iter().count()
-    }
-
-    /// Returns `true` if the object has no values.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use os_thread_local::PerThread;
-    ///
-    /// let values = PerThread::new(|| 1);
-    /// assert!(values.is_empty());
-    /// ```
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.slot.iter().next().is_none()
-    }
-
-    /// Returns an iterator over all values, newest first, which other threads can use at the same time.
-    ///
-    /// The iterator may miss values that are created during the iteration. It visits no value twice. It holds no lock.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use os_thread_local::PerThread;
-    /// use std::sync::atomic::{AtomicU64, Ordering};
-    ///
-    /// static REQUESTS: PerThread<AtomicU64> = PerThread::new(AtomicU64::default);
-    ///
-    /// fn on_request() {
-    ///     REQUESTS.with(|n| n.fetch_add(1, Ordering::Relaxed));
-    /// }
-    ///
-    /// fn requests_so_far() -> u64 {
-    ///     REQUESTS.iter().map(|n| n.load(Ordering::Relaxed)).sum()
-    /// }
-    ///
-    /// on_request();
-    /// assert_eq!(requests_so_far(), 1);
-    /// ```
-    pub fn iter(&self) -> Iter<'_, T>
-    where
-        T: Sync,
-    {
-        Iter { values: self.slot.iter(), _values: PhantomData }
-    }
-
-    /// Calls `f` with each value, newest first, while other threads can use theirs.
-    ///
-    /// This is `self.iter().for_each(f)`: see [`iter`](Self::iter).
-    ///
-    /// # Panics
-    ///
-    /// Panics if `f` panics.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use os_thread_local::PerThread;
-    /// use std::sync::Mutex;
-    ///
-    /// let words = PerThread::new(|| Mutex::new(vec!["one", "two"]));
-    /// words.with(|_| ());
-    /// let mut seen = 0;
-    /// words.for_each(|w| seen += w.lock().unwrap().len());
-    /// assert_eq!(seen, 2);
-    /// ```
-    pub fn for_each(&self, f: impl FnMut(&T))
-    where
-        T: Sync,
-    {
-        self.iter().for_each(f)
-    }
-
-    /// Returns an iterator over exclusive references to all values, newest first.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use os_thread_local::PerThread;
-    ///
-    /// let mut values = PerThread::new(|| 1);
-    /// values.with(|_| ());
-    /// for v in &mut values {
-    ///     *v += 1;
-    /// }
-    /// assert_eq!(values.iter_mut().next(), Some(&mut 2));
-    /// ```
-    pub fn iter_mut(&mut self) -> IterMut<'_, T> {
-        let values = self.slot.iter();
-        IterMut { len: values.clone().count(), values, _values: PhantomData }
-    }
-
-    /// Takes all values out of the object and returns them as an iterator.
-    ///
-    /// Dropping the iterator destroys the values that it has not returned yet.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use os_thread_local::PerThread;
-    ///
-    /// let mut values = PerThread::new(|| String::from("one"));
-    /// values.with(|_| ());
-    /// assert_eq!(values.drain().collect::<Vec<_>>(), ["one"]);
-    /// assert!(values.is_empty());
-    /// ```
-    pub fn drain(&mut self) -> Drain<'_, T> {
-        Drain { values: self.take_all(), _object: PhantomData }
-    }
-
-    /// Destroys all values.
-    ///
-    /// Each thread's next access creates a new value.
-    ///
-    /// # Panics
-    ///
-    /// Panics if `Drop` of a value panics.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use os_thread_local::PerThread;
-    ///
-    /// let mut values = PerThread::new(|| 1);
-    /// values.with(|_| ());
-    /// values.clear();
-    /// assert!(values.is_empty());
-    /// ```
-    pub fn clear(&mut self) {
-        drop(self.take_all());
-    }
-
-    fn take_all(&mut self) -> IntoIter<T> {
-        let values = self.slot.take_all();
-        IntoIter { len: values.len(), values }
-    }
-
-    /// Creates this thread's value from `value`, or calls `f` with the existing value and `value`.
-    #[inline]
-    pub(crate) fn set_or_make<V, R>(
-        &self,
-        value: V,
-        make: fn(V) -> T,
-        f: impl FnOnce(&T, V) -> R,
-    ) -> Result<Option<R>, AccessError> {
-        let value = Cell::new(Some(value));
-        // The initializer runs at most once, and before the closure.
-        let init = || make(value.take().unwrap_or_else(|| unreachable!()));
-        self.slot.with(init, |there| value.take().map(|value| f(there, value)))
     }
 }
 
@@ -728,8 +330,8 @@ impl<T: Send, F: Fn() -> T> PerThread<T, F> {
     #[inline]
     #[track_caller]
     pub fn with_mut<R, G: FnOnce(&mut T) -> R>(&mut self, f: G) -> R {
-        match self.get_mut() {
-            Ok(value) => f(value),
+        match self.try_with_mut(f) {
+            Ok(result) => result,
             Err(error) => panic_access("PerThread", error),
         }
     }
@@ -754,12 +356,36 @@ impl<T: Send, F: Fn() -> T> PerThread<T, F> {
     /// ```
     #[inline]
     pub fn try_with_mut<R, G: FnOnce(&mut T) -> R>(&mut self, f: G) -> Result<R, AccessError> {
-        self.get_mut().map(f)
+        self.slot.with_mut(&self.init, f)
     }
 
     /// Returns an exclusive reference to this thread's value, inheriting or creating it on first use.
     ///
     /// The reference can outlive the thread, because the value belongs to the object.
+    ///
+    /// # Panics
+    ///
+    /// Panics if [`try_get_mut`](Self::try_get_mut) would return an error, and in the same cases as `try_get_mut`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use os_thread_local::PerThread;
+    ///
+    /// let mut values = PerThread::new(Vec::new);
+    /// values.get_mut().push(1);
+    /// assert_eq!(values.into_iter().next(), Some(vec![1]));
+    /// ```
+    #[inline]
+    #[track_caller]
+    pub fn get_mut(&mut self) -> &mut T {
+        match self.slot.get_mut(&self.init) {
+            Ok(value) => value,
+            Err(error) => panic_access("PerThread", error),
+        }
+    }
+
+    /// Returns an exclusive reference to this thread's value, inheriting or creating it on first use, or an error.
     ///
     /// # Errors
     ///
@@ -775,13 +401,317 @@ impl<T: Send, F: Fn() -> T> PerThread<T, F> {
     /// use os_thread_local::PerThread;
     ///
     /// let mut values = PerThread::new(Vec::new);
-    /// values.get_mut()?.push(1);
-    /// assert_eq!(values.into_iter().next(), Some(vec![1]));
+    /// values.try_get_mut()?.push(1);
     /// # Ok::<(), os_thread_local::AccessError>(())
     /// ```
     #[inline]
-    pub fn get_mut(&mut self) -> Result<&mut T, AccessError> {
+    pub fn try_get_mut(&mut self) -> Result<&mut T, AccessError> {
         self.slot.get_mut(&self.init)
+    }
+}
+
+impl<T: Send, F> PerThread<T, F> {
+    /// Returns a reference to this thread's value, which `init` creates if there is none.
+    ///
+    /// `init` is called instead of the object's initializer, and only if the thread inherits no value. See [`get_ref`](PerThread::get_ref).
+    ///
+    /// # Panics
+    ///
+    /// Panics if [`try_get_ref_or`](Self::try_get_ref_or) would return an error, and in the same cases as `try_get_ref_or`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use os_thread_local::PerThread;
+    ///
+    /// let names = PerThread::without_init();
+    /// let name: &String = names.get_ref_or(|| String::from("main"));
+    /// assert_eq!(name, "main");
+    /// ```
+    #[inline]
+    #[track_caller]
+    pub fn get_ref_or(&self, init: impl FnOnce() -> T) -> &T
+    where
+        T: Sync,
+    {
+        match self.slot.get_ref(init) {
+            Ok(value) => value,
+            Err(error) => panic_access("PerThread", error),
+        }
+    }
+
+    /// Returns a reference to this thread's value, which `init` creates if there is none, or an error.
+    ///
+    /// `init` is called instead of the object's initializer, and only if the thread inherits no value. See [`get_ref`](PerThread::get_ref).
+    ///
+    /// # Errors
+    ///
+    /// Returns the same errors as [`try_with`](PerThread::try_with).
+    ///
+    /// # Panics
+    ///
+    /// Panics in the same cases as [`try_with`](PerThread::try_with), with `init` as the initializer.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use os_thread_local::PerThread;
+    ///
+    /// let names = PerThread::without_init();
+    /// assert_eq!(names.try_get_ref_or(|| String::from("main"))?, "main");
+    /// # Ok::<(), os_thread_local::AccessError>(())
+    /// ```
+    #[inline]
+    pub fn try_get_ref_or(&self, init: impl FnOnce() -> T) -> Result<&T, AccessError>
+    where
+        T: Sync,
+    {
+        self.slot.get_ref(init)
+    }
+
+    /// Returns an exclusive reference to this thread's value, or `None` if there is none.
+    ///
+    /// It neither creates a value nor allocates memory nor takes a lock.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use os_thread_local::PerThread;
+    ///
+    /// let mut values = PerThread::without_init();
+    /// assert_eq!(values.get_mut_existing(), None);
+    /// values.with_or(|| 1, |_| ());
+    /// assert_eq!(values.get_mut_existing(), Some(&mut 1));
+    /// ```
+    #[must_use]
+    pub fn get_mut_existing(&mut self) -> Option<&mut T> {
+        self.slot.get_mut_existing()
+    }
+
+    /// Returns an exclusive reference to this thread's value, which `init` creates if there is none.
+    ///
+    /// `init` is called instead of the object's initializer, and only if the thread inherits no value. See [`get_mut`](PerThread::get_mut).
+    ///
+    /// # Panics
+    ///
+    /// Panics if [`try_get_mut_or`](Self::try_get_mut_or) would return an error, and in the same cases as `try_get_mut_or`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use os_thread_local::PerThread;
+    ///
+    /// let mut lines = PerThread::without_init();
+    /// lines.get_mut_or(|| Vec::with_capacity(64)).push("one");
+    /// assert_eq!(lines.into_iter().next(), Some(vec!["one"]));
+    /// ```
+    #[inline]
+    #[track_caller]
+    pub fn get_mut_or(&mut self, init: impl FnOnce() -> T) -> &mut T {
+        match self.slot.get_mut(init) {
+            Ok(value) => value,
+            Err(error) => panic_access("PerThread", error),
+        }
+    }
+
+    /// Returns an exclusive reference to this thread's value, which `init` creates if there is none, or an error.
+    ///
+    /// `init` is called instead of the object's initializer, and only if the thread inherits no value. See [`get_mut`](PerThread::get_mut).
+    ///
+    /// # Errors
+    ///
+    /// Returns the same errors as [`try_with`](PerThread::try_with).
+    ///
+    /// # Panics
+    ///
+    /// Panics in the same cases as [`try_with`](PerThread::try_with), with `init` as the initializer.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use os_thread_local::PerThread;
+    ///
+    /// let mut lines = PerThread::without_init();
+    /// lines.try_get_mut_or(Vec::new)?.push("one");
+    /// # Ok::<(), os_thread_local::AccessError>(())
+    /// ```
+    #[inline]
+    pub fn try_get_mut_or(&mut self, init: impl FnOnce() -> T) -> Result<&mut T, AccessError> {
+        self.slot.get_mut(init)
+    }
+
+    /// Takes this thread's value out of the object, or returns `None` if there is none.
+    ///
+    /// The thread's next access creates a new value.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use os_thread_local::PerThread;
+    ///
+    /// let mut values = PerThread::new(|| vec![1]);
+    /// assert_eq!(values.remove(), None);
+    /// values.with(|_| ());
+    /// assert_eq!(values.remove(), Some(vec![1]));
+    /// assert!(values.is_empty());
+    /// ```
+    pub fn remove(&mut self) -> Option<T> {
+        self.slot.remove()
+    }
+
+    /// Returns the number of values.
+    ///
+    /// It counts the values one by one, without a lock, and may miss values that other threads create at the same time.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use os_thread_local::PerThread;
+    ///
+    /// let values = PerThread::new(|| 1);
+    /// assert_eq!(values.len(), 0);
+    /// values.with(|_| ());
+    /// assert_eq!(values.len(), 1);
+    /// ```
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.slot.iter().count()
+    }
+
+    /// Returns `true` if the object has no values.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use os_thread_local::PerThread;
+    ///
+    /// let values = PerThread::new(|| 1);
+    /// assert!(values.is_empty());
+    /// ```
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.slot.iter().next().is_none()
+    }
+
+    /// Returns an iterator over all values, newest first, which other threads can use at the same time.
+    ///
+    /// The iterator may miss values that are created during the iteration. It visits no value twice. It holds no lock.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use os_thread_local::PerThread;
+    /// use std::sync::atomic::{AtomicU64, Ordering};
+    ///
+    /// static REQUESTS: PerThread<AtomicU64> = PerThread::new(AtomicU64::default);
+    ///
+    /// fn on_request() {
+    ///     REQUESTS.with(|n| n.fetch_add(1, Ordering::Relaxed));
+    /// }
+    ///
+    /// fn requests_so_far() -> u64 {
+    ///     REQUESTS.iter().map(|n| n.load(Ordering::Relaxed)).sum()
+    /// }
+    ///
+    /// on_request();
+    /// assert_eq!(requests_so_far(), 1);
+    /// ```
+    pub fn iter(&self) -> Iter<'_, T>
+    where
+        T: Sync,
+    {
+        Iter { values: self.slot.iter(), _values: PhantomData }
+    }
+
+    /// Calls `f` with each value, newest first, while other threads can use theirs.
+    ///
+    /// This is `self.iter().for_each(f)`: see [`iter`](Self::iter).
+    ///
+    /// # Panics
+    ///
+    /// Panics if `f` panics.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use os_thread_local::PerThread;
+    /// use std::sync::Mutex;
+    ///
+    /// let words = PerThread::new(|| Mutex::new(vec!["one", "two"]));
+    /// words.with(|_| ());
+    /// let mut seen = 0;
+    /// words.for_each(|w| seen += w.lock().unwrap().len());
+    /// assert_eq!(seen, 2);
+    /// ```
+    pub fn for_each(&self, f: impl FnMut(&T))
+    where
+        T: Sync,
+    {
+        self.iter().for_each(f)
+    }
+
+    /// Returns an iterator over exclusive references to all values, newest first.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use os_thread_local::PerThread;
+    ///
+    /// let mut values = PerThread::new(|| 1);
+    /// values.with(|_| ());
+    /// for v in &mut values {
+    ///     *v += 1;
+    /// }
+    /// assert_eq!(values.iter_mut().next(), Some(&mut 2));
+    /// ```
+    pub fn iter_mut(&mut self) -> IterMut<'_, T> {
+        let values = self.slot.iter();
+        IterMut { len: values.clone().count(), values, _values: PhantomData }
+    }
+
+    /// Takes all values out of the object and returns them as an iterator.
+    ///
+    /// Dropping the iterator destroys the values that it has not returned yet.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use os_thread_local::PerThread;
+    ///
+    /// let mut values = PerThread::new(|| String::from("one"));
+    /// values.with(|_| ());
+    /// assert_eq!(values.drain().collect::<Vec<_>>(), ["one"]);
+    /// assert!(values.is_empty());
+    /// ```
+    pub fn drain(&mut self) -> Drain<'_, T> {
+        Drain { values: self.take_all(), _object: PhantomData }
+    }
+
+    /// Destroys all values.
+    ///
+    /// Each thread's next access creates a new value.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `Drop` of a value panics.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use os_thread_local::PerThread;
+    ///
+    /// let mut values = PerThread::new(|| 1);
+    /// values.with(|_| ());
+    /// values.clear();
+    /// assert!(values.is_empty());
+    /// ```
+    pub fn clear(&mut self) {
+        drop(self.take_all());
+    }
+
+    fn take_all(&mut self) -> IntoIter<T> {
+        let values = self.slot.take_all();
+        IntoIter { len: values.len(), values }
     }
 }
 
@@ -790,6 +720,13 @@ impl<T: Default + Send> Default for PerThread<T> {
     #[doc(alias = "get_or_default")]
     fn default() -> Self {
         PerThread::new(T::default)
+    }
+}
+
+impl<T: Send> Default for PerThread<T, NoInit> {
+    /// Creates an object without an initializer: [`without_init`](PerThread::without_init).
+    fn default() -> Self {
+        PerThread::without_init()
     }
 }
 

@@ -264,7 +264,8 @@ impl<T: 'static> ThreadSlot<T> {
         Slot { word: SlotWord::new(), owner: ThreadOwned, _values: PhantomData }
     }
 
-    /// Calls `f` with an exclusive reference to the calling thread's value. If the process exits meanwhile, the value is leaked.
+    /// Calls `f` with an exclusive reference to the calling thread's value, which `init` makes if there is none. If the process exits
+    /// meanwhile, the value is leaked.
     #[inline]
     pub(crate) fn with_mut<R>(
         &mut self,
@@ -272,6 +273,22 @@ impl<T: 'static> ThreadSlot<T> {
         f: impl FnOnce(&mut T) -> R,
     ) -> Result<R, AccessError> {
         let block = self.block(init)?;
+        // SAFETY: the block is this thread's.
+        Ok(unsafe { self.lend(block, f) })
+    }
+
+    /// `with_mut`, if there is a value.
+    #[inline]
+    pub(crate) fn with_mut_existing<R>(&mut self, f: impl FnOnce(&mut T) -> R) -> Option<R> {
+        let block = existing(&self.word)?;
+        // SAFETY: the block is this thread's.
+        Some(unsafe { self.lend(block, f) })
+    }
+
+    /// # Safety
+    /// The block is the calling thread's value of this object.
+    #[inline(always)]
+    unsafe fn lend<R>(&mut self, block: NonNull<Block>, f: impl FnOnce(&mut T) -> R) -> R {
         let _borrowed = if mem::needs_drop::<T>() {
             // SAFETY: the block is this thread's, and the object is borrowed exclusively until the guard is dropped.
             Some(unsafe { Borrowed::new(block) })
@@ -280,7 +297,7 @@ impl<T: 'static> ThreadSlot<T> {
         };
         // SAFETY: the value is alive, and is reached only through this object, which is borrowed exclusively.
         let value = unsafe { &mut *value::value::<T>(block) };
-        Ok(f(value))
+        f(value)
     }
 
     /// Takes the calling thread's value out.
@@ -366,6 +383,22 @@ impl<T> ObjectSlot<T> {
     pub(crate) fn detach_own(&self) {
         // SAFETY: an `ObjectSlot` owns its values.
         unsafe { object::detach_own(&self.word) }
+    }
+
+    /// Calls `f` with an exclusive reference to the calling thread's value, which `init` makes if there is none.
+    #[inline]
+    pub(crate) fn with_mut<R>(
+        &mut self,
+        init: impl FnOnce() -> T,
+        f: impl FnOnce(&mut T) -> R,
+    ) -> Result<R, AccessError> {
+        self.get_mut(init).map(f)
+    }
+
+    /// `with_mut`, if there is a value.
+    #[inline]
+    pub(crate) fn with_mut_existing<R>(&mut self, f: impl FnOnce(&mut T) -> R) -> Option<R> {
+        self.get_mut_existing().map(f)
     }
 
     /// An exclusive reference to the calling thread's value, if there is one.

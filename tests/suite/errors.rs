@@ -6,7 +6,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::panic::catch_unwind;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::common::{in_thread, OnDrop};
 use os_thread_local::{thread_local, AccessError, BorrowCell, PerThread, ThreadLocal};
@@ -230,7 +230,13 @@ const SYNC_RECURSIVE: [Call; 2] = [call!(SYNC.get_ref()), call!(SYNC.get_ref_or(
 
 static OBJECT: Mutex<ThreadLocal<Box<u32>>> = Mutex::new(ThreadLocal::new(|| Box::new(1)));
 
-const OBJECT_DESTROYED: [Call; 1] = [call!(OBJECT.lock().unwrap().with_mut(|_| ()))];
+/// The calls panic while they have the lock.
+fn object() -> MutexGuard<'static, ThreadLocal<Box<u32>>> {
+    OBJECT.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+const OBJECT_DESTROYED: [Call; 2] =
+    [call!(object().with_mut(|_| ())), call!(object().with_mut_or(|| unreachable!(), |_| ()))];
 
 std::thread_local! {
     /// Whether the hook records this thread's panics. It has no destructor, so a destructor can use it.
@@ -295,7 +301,7 @@ fn panics_point_at_the_caller() {
             panics(&OBJECT_DESTROYED, AccessError::Destroyed, ());
             ran.store(true, SeqCst);
         }))));
-        OBJECT.lock().unwrap().with(|_| ());
+        object().with(|_| ());
     });
     assert!(destructor_ran.load(SeqCst));
 
