@@ -53,6 +53,19 @@ use core::sync::atomic::{AtomicU16, Ordering};
 /// [`ThreadLocal`](crate::ThreadLocal), whose values never leave their threads; or replace `Rc` by `Arc`; or wrap the pointer in a type
 /// for which `unsafe impl Send` is sound.
 ///
+/// # Compiler errors
+///
+/// | error | answer |
+/// | --- | --- |
+/// | E0308, "expected fn pointer, found closure", at [`new`](Self::new) | The closure captures a variable: use [`from_fn`](Self::from_fn) or [`with_or`](Self::with_or) |
+/// | the same at `from_fn` | The field or variable has the type `PerThread<T>`, whose initializer is a function pointer: see [`from_fn`](Self::from_fn) |
+/// | E0599, no method `get_or` (`get_or_default`) | If `T` is `Sync`, use [`get_ref_or`](Self::get_ref_or) ([`get_ref`](Self::get_ref)). Otherwise use [`with_or`](Self::with_or) ([`with`](Self::with)), or a [`BorrowCell`](crate::BorrowCell) |
+/// | E0277, "cannot be sent between threads safely" | See [Values that are not `Send`](#values-that-are-not-send) |
+/// | E0277, "cannot be shared between threads safely", at `iter`, `for_each`, `get_ref` | Other threads may use the values meanwhile: use a `Sync` type such as a `Mutex`, or [`iter_mut`](Self::iter_mut), [`with`](Self::with) |
+/// | E0599, no method `borrow_mut` | `T` is not a [`BorrowCell`](crate::BorrowCell). For a `RefCell` there is [`with_borrow_mut`](Self::with_borrow_mut) |
+/// | E0599, "`NoInit: Fn<()>`" is not satisfied | The object has no initializer: see [`NoInit`] |
+/// | "lifetime may not live long enough", E0521, "borrowed data escapes" | See [`with`](Self::with) |
+///
 /// # When values are destroyed
 ///
 /// - **A thread exits**: its values stay. A destructor that runs at thread exit and uses the object finds the thread's value; if the
@@ -144,9 +157,12 @@ impl<T: Send> PerThread<T, NoInit> {
 impl<T: Send, F: Fn() -> T> PerThread<T, F> {
     /// Creates an object with any closure as initializer, also one that captures.
     ///
-    /// The closure is part of the type. In a field or a `static`, name it with a type parameter
-    /// (`struct Pool<F> { buffers: PerThread<Vec<u8>, F> }`) or box it
-    /// (`PerThread<Vec<u8>, Box<dyn Fn() -> Vec<u8> + Send + Sync>>`).
+    /// # Fields and statics
+    ///
+    /// The closure is part of the type `PerThread<T, F>`. In a field, name it with a type parameter
+    /// (`struct Pool<F> { buffers: PerThread<Vec<u8>, F> }`), or box it
+    /// (`PerThread<Vec<u8>, Box<dyn Fn() -> Vec<u8> + Send + Sync>>`). A field of type `PerThread<T>` rejects a closure that captures (error
+    /// E0308), and a `static` cannot name the type (error E0121): its closures capture nothing, so use [`new`](Self::new) there.
     ///
     /// # Examples
     ///

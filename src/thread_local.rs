@@ -93,6 +93,17 @@ use core::fmt;
 /// .unwrap();
 /// ```
 ///
+/// # Compiler errors
+///
+/// | error | answer |
+/// | --- | --- |
+/// | E0308, "expected fn pointer, found closure", at [`new`](Self::new) | The closure captures a variable: use [`from_fn`](Self::from_fn) or [`with_or`](Self::with_or) |
+/// | the same at `from_fn` | The field or variable has the type `ThreadLocal<T>`, whose initializer is a function pointer: see [`from_fn`](Self::from_fn) |
+/// | E0599, no method `get_or` (`get`, `get_or_default`) | References do not leave a closure: use [`with_or`](Self::with_or) ([`with_existing`](Self::with_existing), [`with`](Self::with)); or a [`PerThread`](crate::PerThread), which has [`get_ref_or`](crate::PerThread::get_ref_or) |
+/// | E0599, no method `iter` (`iter_mut`, `clear`); E0277, "is not an iterator" | A thread cannot reach the values of other threads: use a [`PerThread`](crate::PerThread) |
+/// | E0599, "`NoInit: Fn<()>`" is not satisfied | The object has no initializer: see [`NoInit`] |
+/// | "lifetime may not live long enough", E0521, "borrowed data escapes" | See [`with`](Self::with) |
+///
 /// # When values are destroyed
 ///
 /// - **A thread exits**: the thread destroys its values, newest first, including any that destructors create. From then on, access to
@@ -191,7 +202,22 @@ impl<T: 'static> ThreadLocal<T, NoInit> {
 
 /// The type parameter `F` of a [`ThreadLocal`] or [`PerThread`](crate::PerThread) without an initializer.
 ///
-/// [`ThreadLocal::without_init`] and [`PerThread::without_init`](crate::PerThread::without_init) create such objects.
+/// [`ThreadLocal::without_init`] and [`PerThread::without_init`](crate::PerThread::without_init) create such objects, and so does
+/// `Default`.
+///
+/// # Methods
+///
+/// Methods that need an initializer do not exist for such an object: for them the compiler reports error E0599, with "`NoInit: Fn<()>`"
+/// among the bounds that are not satisfied. Use the method that takes one:
+///
+/// | instead of | use |
+/// | --- | --- |
+/// | `with` | [`with_or`](ThreadLocal::with_or), [`with_or_try`](ThreadLocal::with_or_try), [`with_existing`](ThreadLocal::with_existing) |
+/// | `with_mut` | [`with_mut_or`](ThreadLocal::with_mut_or), [`with_mut_existing`](ThreadLocal::with_mut_existing) |
+/// | `get`, `take`, `replace`, `with_borrow`, `with_borrow_mut` | `with_or` and the method of the cell; `set` exists |
+/// | `get_ref` | [`get_ref_or`](crate::PerThread::get_ref_or) |
+/// | `get_mut` | [`get_mut_or`](crate::PerThread::get_mut_or), [`get_mut_existing`](crate::PerThread::get_mut_existing) |
+/// | `borrow_mut` | [`borrow_mut_or`](crate::PerThread::borrow_mut_or), [`borrow_mut_or_try`](crate::PerThread::borrow_mut_or_try) |
 ///
 /// # Examples
 ///
@@ -213,9 +239,28 @@ pub struct NoInit(pub(crate) ());
 impl<T: 'static, F: Fn() -> T> ThreadLocal<T, F> {
     /// Creates a thread-local with any closure as initializer, also one that captures.
     ///
-    /// The closure is part of the type. In a field or a `static`, name it with a type parameter
-    /// (`struct Pool<F> { buffers: ThreadLocal<Vec<u8>, F> }`) or box it
-    /// (`ThreadLocal<Vec<u8>, Box<dyn Fn() -> Vec<u8> + Send + Sync>>`).
+    /// # Fields and statics
+    ///
+    /// The closure is part of the type `ThreadLocal<T, F>`. In a field, name it with a type parameter, or box it. A field of type
+    /// `ThreadLocal<T>` rejects a closure that captures (error E0308), and a `static` cannot name the type (error E0121): its closures
+    /// capture nothing, so use [`new`](Self::new) there.
+    ///
+    /// ```
+    /// use os_thread_local::ThreadLocal;
+    ///
+    /// struct Generic<F> {
+    ///     buffers: ThreadLocal<Vec<u8>, F>,
+    /// }
+    ///
+    /// struct Boxed {
+    ///     buffers: ThreadLocal<Vec<u8>, Box<dyn Fn() -> Vec<u8> + Send + Sync>>,
+    /// }
+    ///
+    /// let size = 64;
+    /// let one = Generic { buffers: ThreadLocal::from_fn(move || vec![0; size]) };
+    /// let two = Boxed { buffers: ThreadLocal::from_fn(Box::new(move || vec![0; size])) };
+    /// assert_eq!(one.buffers.with(Vec::len), two.buffers.with(Vec::len));
+    /// ```
     ///
     /// # Examples
     ///
