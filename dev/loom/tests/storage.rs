@@ -322,7 +322,7 @@ fn adoption_against_an_exit() {
 }
 
 /// A value whose accesses loom watches.
-struct Watched(loom::cell::UnsafeCell<u32>, Citizen);
+struct Watched(loom::cell::UnsafeCell<u32>, #[allow(dead_code)] Citizen);
 
 impl Watched {
     fn new() -> Watched {
