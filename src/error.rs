@@ -42,7 +42,7 @@ pub enum AccessError {
     OutOfMemory,
     /// The value is a [`RefCell`](core::cell::RefCell), or a `BorrowCell` in a `PerThread`, that this thread has already borrowed.
     ///
-    /// Only the `try_` methods for such values return this. The corresponding methods without `try_` panic.
+    /// Only the `try_` methods for such values, and `borrow_mut_or_try`, return this. The corresponding methods without `try` panic.
     ///
     /// The borrow need not be in the same function. While a closure of `with_borrow_mut` waits in a work-stealing scheduler, or while a
     /// guard exists, the same thread may run another job, which borrows the value, too. End the borrow before a wait, or handle the error.
