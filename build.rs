@@ -3,12 +3,26 @@
 //!
 //! A program can select the backend `custom` by `--cfg os_thread_local_backend="custom"` in RUSTFLAGS or in `build.rustflags`, which
 //! Cargo passes to build scripts as CARGO_CFG_OS_THREAD_LOCAL_BACKEND. This is not a Cargo feature, because features are additive: any
-//! dependency could change the backend of the whole program.
+//! dependency could change the backend of the whole program. Every other cfg whose name begins with `os_thread_local_` must be known: a
+//! misspelled one would be ignored, and the program would get another backend than it asked for.
 
 use std::{env, process};
 
+/// The cfgs that a program can give, besides `os_thread_local_backend`. None has a value. Cargo.toml says what they mean.
+const KNOWN_CFGS: [&str; 8] = [
+    "os_thread_local_count",
+    "os_thread_local_keys_only",
+    "os_thread_local_no_exit_list",
+    "os_thread_local_no_loader",
+    "os_thread_local_no_word",
+    "os_thread_local_old_std",
+    "os_thread_local_tlsdesc",
+    "os_thread_local_trust_new_keys",
+];
+
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
+    reject_unknown_cfgs();
 
     let target = Target::from_cargo();
     let backend = match (env::var("CARGO_CFG_OS_THREAD_LOCAL_BACKEND"), backend(&target)) {
@@ -17,12 +31,11 @@ fn main() {
         (Ok(choice), backend) if choice == backend => backend,
         // The cfg would have two values.
         (Ok(choice), backend) => {
-            eprintln!(
-                "error: os-thread-local: `--cfg os_thread_local_backend=\"{}\"` was given, but the backend of this target is \
+            fail(&format!(
+                "`--cfg os_thread_local_backend=\"{}\"` was given, but the backend of this target is \
                  \"{}\"; the only other one that a program can select is \"custom\"",
                 choice, backend
-            );
-            process::exit(1);
+            ));
         }
     };
     println!("cargo:rustc-cfg=os_thread_local_backend=\"{}\"", backend);
@@ -34,6 +47,34 @@ fn main() {
     if env::var_os("CARGO_FEATURE_STD").is_none() && backend == "pthread" {
         for library in native_libraries(&target) {
             println!("cargo:rustc-link-lib={}", library);
+        }
+    }
+}
+
+fn fail(message: &str) -> ! {
+    eprintln!("error: os-thread-local: {}", message);
+    process::exit(1);
+}
+
+/// Cargo passes a cfg to build scripts as a variable with its name in upper case, which is empty if the cfg has no value.
+fn reject_unknown_cfgs() {
+    for (variable, value) in env::vars_os() {
+        let name = match variable.to_str().and_then(|name| name.strip_prefix("CARGO_CFG_")) {
+            Some(name) => name.to_lowercase(),
+            None => continue,
+        };
+        if !name.starts_with("os_thread_local_") || name == "os_thread_local_backend" {
+            continue;
+        }
+        if !KNOWN_CFGS.contains(&name.as_str()) {
+            fail(&format!(
+                "`--cfg {}` is unknown; the known ones are os_thread_local_backend=\"custom\", {}",
+                name,
+                KNOWN_CFGS.join(", ")
+            ));
+        }
+        if !value.is_empty() {
+            fail(&format!("`--cfg {}` has no value, but {:?} was given", name, value));
         }
     }
 }

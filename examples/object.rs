@@ -1,8 +1,8 @@
 //! A thread-local field: each thread has its own value for each object. Scoped threads borrow the object.
 
 use std::cell::RefCell;
+use std::thread;
 
-use crossbeam_utils::thread::scope;
 use os_thread_local::ThreadLocal;
 
 struct Foo {
@@ -18,9 +18,9 @@ fn main() {
         *value.borrow_mut() = 2;
     });
 
-    scope(|s| {
+    thread::scope(|s| {
         let object = &object;
-        let other = s.spawn(move |_| {
+        let other = s.spawn(move || {
             object.tls.with(|value| {
                 assert_eq!(*value.borrow(), 1);
                 *value.borrow_mut() = 3;
@@ -33,6 +33,5 @@ fn main() {
             assert_eq!(*value.borrow(), 2);
             println!("the main thread shares data {}, still reads {}", object.data, value.borrow());
         });
-    })
-    .unwrap();
+    });
 }

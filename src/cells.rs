@@ -19,10 +19,10 @@ macro_rules! cell_methods {
             /// # Examples
             ///
             /// ```
-            #[doc = concat!(" use os_thread_local::", stringify!($type), ";")]
+            #[doc = concat!("use os_thread_local::", stringify!($type), ";")]
             /// use std::cell::Cell;
             ///
-            #[doc = concat!(" static X: ", stringify!($type), "<Cell<i32>> = ", stringify!($type), "::new(|| panic!(\"not run\"));")]
+            #[doc = concat!("static X: ", stringify!($type), "<Cell<i32>> = ", stringify!($type), "::new(|| panic!(\"not run\"));")]
             /// X.set(123);
             /// assert_eq!(X.get(), 123);
             /// ```
@@ -38,19 +38,19 @@ macro_rules! cell_methods {
             ///
             /// # Errors
             ///
-            #[doc = concat!(" Returns the same errors as [`try_with`](", stringify!($type), "::try_with). `value` is dropped then.")]
+            #[doc = concat!("Returns the same errors as [`try_with`](", stringify!($type), "::try_with). `value` is dropped then.")]
             ///
             /// # Panics
             ///
-            #[doc = concat!(" Panics if a destructor panics: that of the old value, or one that a first use runs (see [`try_with`](", stringify!($type), "::try_with)).")]
+            #[doc = concat!("Panics if a destructor panics: that of the old value, or one that a first use runs (see [`try_with`](", stringify!($type), "::try_with)).")]
             ///
             /// # Examples
             ///
             /// ```
-            #[doc = concat!(" use os_thread_local::", stringify!($type), ";")]
+            #[doc = concat!("use os_thread_local::", stringify!($type), ";")]
             /// use std::cell::Cell;
             ///
-            #[doc = concat!(" let x = ", stringify!($type), "::new(|| Cell::new(1));")]
+            #[doc = concat!("let x = ", stringify!($type), "::new(|| Cell::new(1));")]
             /// assert_eq!(x.try_set(2), Ok(()));
             /// assert_eq!(x.get(), 2);
             /// ```
@@ -70,10 +70,10 @@ macro_rules! cell_methods {
             /// # Examples
             ///
             /// ```
-            #[doc = concat!(" use os_thread_local::", stringify!($type), ";")]
+            #[doc = concat!("use os_thread_local::", stringify!($type), ";")]
             /// use std::cell::Cell;
             ///
-            #[doc = concat!(" let x = ", stringify!($type), "::new(|| Cell::new(1));")]
+            #[doc = concat!("let x = ", stringify!($type), "::new(|| Cell::new(1));")]
             /// assert_eq!(x.get(), 1);
             /// ```
             #[inline]
@@ -99,10 +99,10 @@ macro_rules! cell_methods {
             /// # Examples
             ///
             /// ```
-            #[doc = concat!(" use os_thread_local::", stringify!($type), ";")]
+            #[doc = concat!("use os_thread_local::", stringify!($type), ";")]
             /// use std::cell::Cell;
             ///
-            #[doc = concat!(" let x = ", stringify!($type), "::new(|| Cell::new(1));")]
+            #[doc = concat!("let x = ", stringify!($type), "::new(|| Cell::new(1));")]
             /// assert_eq!(x.try_get(), Ok(1));
             /// ```
             #[inline]
@@ -122,10 +122,10 @@ macro_rules! cell_methods {
             /// # Examples
             ///
             /// ```
-            #[doc = concat!(" use os_thread_local::", stringify!($type), ";")]
+            #[doc = concat!("use os_thread_local::", stringify!($type), ";")]
             /// use std::cell::Cell;
             ///
-            #[doc = concat!(" let x = ", stringify!($type), "::new(|| Cell::new(Some(1)));")]
+            #[doc = concat!("let x = ", stringify!($type), "::new(|| Cell::new(Some(1)));")]
             /// assert_eq!(x.take(), Some(1));
             /// assert_eq!(x.take(), None);
             /// ```
@@ -151,10 +151,10 @@ macro_rules! cell_methods {
             /// # Examples
             ///
             /// ```
-            #[doc = concat!(" use os_thread_local::", stringify!($type), ";")]
+            #[doc = concat!("use os_thread_local::", stringify!($type), ";")]
             /// use std::cell::Cell;
             ///
-            #[doc = concat!(" let x = ", stringify!($type), "::new(|| Cell::new(Some(1)));")]
+            #[doc = concat!("let x = ", stringify!($type), "::new(|| Cell::new(Some(1)));")]
             /// assert_eq!(x.try_take(), Ok(Some(1)));
             /// assert_eq!(x.try_take(), Ok(None));
             /// ```
@@ -175,10 +175,10 @@ macro_rules! cell_methods {
             /// # Examples
             ///
             /// ```
-            #[doc = concat!(" use os_thread_local::", stringify!($type), ";")]
+            #[doc = concat!("use os_thread_local::", stringify!($type), ";")]
             /// use std::cell::Cell;
             ///
-            #[doc = concat!(" let x = ", stringify!($type), "::new(|| Cell::new(1));")]
+            #[doc = concat!("let x = ", stringify!($type), "::new(|| Cell::new(1));")]
             /// assert_eq!(x.replace(2), 1);
             /// assert_eq!(x.replace(3), 2);
             /// ```
@@ -201,10 +201,10 @@ macro_rules! cell_methods {
             /// # Examples
             ///
             /// ```
-            #[doc = concat!(" use os_thread_local::", stringify!($type), ";")]
+            #[doc = concat!("use os_thread_local::", stringify!($type), ";")]
             /// use std::cell::Cell;
             ///
-            #[doc = concat!(" let x = ", stringify!($type), "::new(|| Cell::new(1));")]
+            #[doc = concat!("let x = ", stringify!($type), "::new(|| Cell::new(1));")]
             /// assert_eq!(x.try_replace(2), Ok(1));
             /// ```
             #[inline]
@@ -221,10 +221,10 @@ macro_rules! cell_methods {
             /// # Examples
             ///
             /// ```
-            #[doc = concat!(" use os_thread_local::", stringify!($type), ";")]
+            #[doc = concat!("use os_thread_local::", stringify!($type), ";")]
             /// use std::cell::Cell;
             ///
-            #[doc = concat!(" let x = ", stringify!($type), "::new(|| Cell::new(1));")]
+            #[doc = concat!("let x = ", stringify!($type), "::new(|| Cell::new(1));")]
             /// x.update(|n| n + 1);
             /// assert_eq!(x.get(), 2);
             /// ```
@@ -250,10 +250,10 @@ macro_rules! cell_methods {
             /// # Examples
             ///
             /// ```
-            #[doc = concat!(" use os_thread_local::", stringify!($type), ";")]
+            #[doc = concat!("use os_thread_local::", stringify!($type), ";")]
             /// use std::cell::Cell;
             ///
-            #[doc = concat!(" let x = ", stringify!($type), "::new(|| Cell::new(1));")]
+            #[doc = concat!("let x = ", stringify!($type), "::new(|| Cell::new(1));")]
             /// assert_eq!(x.try_update(|n| n + 1), Ok(()));
             /// assert_eq!(x.get(), 2);
             /// ```
@@ -276,17 +276,18 @@ macro_rules! cell_methods {
             /// # Examples
             ///
             /// ```
-            #[doc = concat!(" use os_thread_local::", stringify!($type), ";")]
+            #[doc = concat!("use os_thread_local::", stringify!($type), ";")]
             /// use std::cell::RefCell;
             ///
-            #[doc = concat!(" static X: ", stringify!($type), "<RefCell<Vec<i32>>> = ", stringify!($type), "::new(|| panic!(\"not run\"));")]
+            #[doc = concat!("static X: ", stringify!($type), "<RefCell<Vec<i32>>> =")]
+            #[doc = concat!("    ", stringify!($type), "::new(|| panic!(\"not run\"));")]
             /// X.set(vec![1, 2, 3]);
             /// assert_eq!(X.with_borrow(Vec::len), 3);
             /// ```
             #[inline]
             #[track_caller]
             pub fn set(&self, value: T) {
-                if let Err(error) = self.set_or_make(value, RefCell::new, RefCell::replace) {
+                if let Err(error) = self.try_set(value) {
                     panic_access(stringify!($type), error)
                 }
             }
@@ -296,32 +297,27 @@ macro_rules! cell_methods {
             /// # Errors
             ///
             /// - [`Borrowed`](AccessError::Borrowed): the value is already borrowed.
-            #[doc = concat!(" - The errors of [`try_with`](", stringify!($type), "::try_with).")]
+            #[doc = concat!("- The errors of [`try_with`](", stringify!($type), "::try_with).")]
             ///
             /// `value` is dropped then.
             ///
             /// # Panics
             ///
-            #[doc = concat!(" Panics if a destructor panics: that of the old value, or one that a first use runs (see [`try_with`](", stringify!($type), "::try_with)).")]
+            #[doc = concat!("Panics if a destructor panics: that of the old value, or one that a first use runs (see [`try_with`](", stringify!($type), "::try_with)).")]
             ///
             /// # Examples
             ///
             /// ```
-            #[doc = concat!(" use os_thread_local::", stringify!($type), ";")]
+            #[doc = concat!("use os_thread_local::{AccessError, ", stringify!($type), "};")]
             /// use std::cell::RefCell;
             ///
-            /// use os_thread_local::AccessError;
-            ///
-            #[doc = concat!(" let x = ", stringify!($type), "::new(|| RefCell::new(vec![1]));")]
+            #[doc = concat!("let x = ", stringify!($type), "::new(|| RefCell::new(vec![1]));")]
             /// assert_eq!(x.try_set(vec![2]), Ok(()));
             /// x.with_borrow(|_| assert_eq!(x.try_set(vec![]), Err(AccessError::Borrowed)));
             /// ```
             #[inline]
             pub fn try_set(&self, value: T) -> Result<(), AccessError> {
-                match self.set_or_make(value, RefCell::new, try_replace)? {
-                    Some(replaced) => replaced.map(drop),
-                    None => Ok(()),
-                }
+                self.set_or_make(value, RefCell::new, try_set)?.unwrap_or(Ok(()))
             }
         }
 
@@ -335,16 +331,19 @@ macro_rules! cell_methods {
             /// # Examples
             ///
             /// ```
-            #[doc = concat!(" use os_thread_local::", stringify!($type), ";")]
+            #[doc = concat!("use os_thread_local::", stringify!($type), ";")]
             /// use std::cell::RefCell;
             ///
-            #[doc = concat!(" let x = ", stringify!($type), "::new(|| RefCell::new(vec![1]));")]
+            #[doc = concat!("let x = ", stringify!($type), "::new(|| RefCell::new(vec![1]));")]
             /// assert_eq!(x.with_borrow(Vec::len), 1);
             /// ```
             #[inline]
             #[track_caller]
             pub fn with_borrow<R, G: FnOnce(&T) -> R>(&self, f: G) -> R {
-                self.with(|cell| f(&cell.borrow()))
+                match self.try_with_borrow(f) {
+                    Ok(result) => result,
+                    Err(error) => panic_access(stringify!($type), error),
+                }
             }
 
             /// Calls `f` with a shared borrow of this thread's value, or returns an error.
@@ -361,14 +360,14 @@ macro_rules! cell_methods {
             /// # Examples
             ///
             /// ```
-            #[doc = concat!(" use os_thread_local::", stringify!($type), ";")]
+            #[doc = concat!("use os_thread_local::{AccessError, ", stringify!($type), "};")]
             /// use std::cell::RefCell;
             ///
-            /// use os_thread_local::AccessError;
-            ///
-            #[doc = concat!(" let x = ", stringify!($type), "::new(|| RefCell::new(vec![1]));")]
+            #[doc = concat!("let x = ", stringify!($type), "::new(|| RefCell::new(vec![1]));")]
             /// assert_eq!(x.try_with_borrow(Vec::len), Ok(1));
-            /// x.with_borrow_mut(|_| assert_eq!(x.try_with_borrow(Vec::len), Err(AccessError::Borrowed)));
+            /// x.with_borrow_mut(|_| {
+            ///     assert_eq!(x.try_with_borrow(Vec::len), Err(AccessError::Borrowed));
+            /// });
             /// ```
             #[inline]
             pub fn try_with_borrow<R, G: FnOnce(&T) -> R>(&self, f: G) -> Result<R, AccessError> {
@@ -387,17 +386,20 @@ macro_rules! cell_methods {
             /// # Examples
             ///
             /// ```
-            #[doc = concat!(" use os_thread_local::", stringify!($type), ";")]
+            #[doc = concat!("use os_thread_local::", stringify!($type), ";")]
             /// use std::cell::RefCell;
             ///
-            #[doc = concat!(" let x = ", stringify!($type), "::new(|| RefCell::new(vec![1]));")]
+            #[doc = concat!("let x = ", stringify!($type), "::new(|| RefCell::new(vec![1]));")]
             /// x.with_borrow_mut(|v| v.push(2));
             /// assert_eq!(x.with_borrow(Vec::len), 2);
             /// ```
             #[inline]
             #[track_caller]
             pub fn with_borrow_mut<R, G: FnOnce(&mut T) -> R>(&self, f: G) -> R {
-                self.with(|cell| f(&mut cell.borrow_mut()))
+                match self.try_with_borrow_mut(f) {
+                    Ok(result) => result,
+                    Err(error) => panic_access(stringify!($type), error),
+                }
             }
 
             /// Calls `f` with a mutable borrow of this thread's value, or returns an error.
@@ -414,14 +416,14 @@ macro_rules! cell_methods {
             /// # Examples
             ///
             /// ```
-            #[doc = concat!(" use os_thread_local::", stringify!($type), ";")]
+            #[doc = concat!("use os_thread_local::{AccessError, ", stringify!($type), "};")]
             /// use std::cell::RefCell;
             ///
-            /// use os_thread_local::AccessError;
-            ///
-            #[doc = concat!(" let x = ", stringify!($type), "::new(|| RefCell::new(vec![1]));")]
+            #[doc = concat!("let x = ", stringify!($type), "::new(|| RefCell::new(vec![1]));")]
             /// assert_eq!(x.try_with_borrow_mut(|v| v.push(2)), Ok(()));
-            /// x.with_borrow(|_| assert_eq!(x.try_with_borrow_mut(|v| v.push(3)), Err(AccessError::Borrowed)));
+            /// x.with_borrow(|_| {
+            ///     assert_eq!(x.try_with_borrow_mut(|v| v.push(3)), Err(AccessError::Borrowed));
+            /// });
             /// ```
             #[inline]
             pub fn try_with_borrow_mut<R, G: FnOnce(&mut T) -> R>(&self, f: G) -> Result<R, AccessError> {
@@ -440,10 +442,10 @@ macro_rules! cell_methods {
             /// # Examples
             ///
             /// ```
-            #[doc = concat!(" use os_thread_local::", stringify!($type), ";")]
+            #[doc = concat!("use os_thread_local::", stringify!($type), ";")]
             /// use std::cell::RefCell;
             ///
-            #[doc = concat!(" let x = ", stringify!($type), "::new(|| RefCell::new(vec![1]));")]
+            #[doc = concat!("let x = ", stringify!($type), "::new(|| RefCell::new(vec![1]));")]
             /// assert_eq!(x.take(), [1]);
             /// assert!(x.take().is_empty());
             /// ```
@@ -453,7 +455,10 @@ macro_rules! cell_methods {
             where
                 T: Default,
             {
-                self.with(RefCell::take)
+                match self.try_with(try_take) {
+                    Ok(Ok(result)) => result,
+                    Ok(Err(error)) | Err(error) => panic_access(stringify!($type), error),
+                }
             }
 
             /// Takes this thread's value and leaves `T::default()` in its place, or returns an error.
@@ -470,12 +475,10 @@ macro_rules! cell_methods {
             /// # Examples
             ///
             /// ```
-            #[doc = concat!(" use os_thread_local::", stringify!($type), ";")]
+            #[doc = concat!("use os_thread_local::{AccessError, ", stringify!($type), "};")]
             /// use std::cell::RefCell;
             ///
-            /// use os_thread_local::AccessError;
-            ///
-            #[doc = concat!(" let x = ", stringify!($type), "::new(|| RefCell::new(vec![1]));")]
+            #[doc = concat!("let x = ", stringify!($type), "::new(|| RefCell::new(vec![1]));")]
             /// assert_eq!(x.try_take(), Ok(vec![1]));
             /// x.with_borrow(|_| assert_eq!(x.try_take(), Err(AccessError::Borrowed)));
             /// ```
@@ -496,17 +499,20 @@ macro_rules! cell_methods {
             /// # Examples
             ///
             /// ```
-            #[doc = concat!(" use os_thread_local::", stringify!($type), ";")]
+            #[doc = concat!("use os_thread_local::", stringify!($type), ";")]
             /// use std::cell::RefCell;
             ///
-            #[doc = concat!(" let x = ", stringify!($type), "::new(|| RefCell::new(1));")]
+            #[doc = concat!("let x = ", stringify!($type), "::new(|| RefCell::new(1));")]
             /// assert_eq!(x.replace(2), 1);
             /// assert_eq!(x.replace(3), 2);
             /// ```
             #[inline]
             #[track_caller]
             pub fn replace(&self, value: T) -> T {
-                self.with(|cell| cell.replace(value))
+                match self.try_with(|cell| try_replace(cell, value)) {
+                    Ok(Ok(result)) => result,
+                    Ok(Err(error)) | Err(error) => panic_access(stringify!($type), error),
+                }
             }
 
             /// Replaces this thread's value and returns the old one, or an error.
@@ -525,10 +531,10 @@ macro_rules! cell_methods {
             /// # Examples
             ///
             /// ```
-            #[doc = concat!(" use os_thread_local::", stringify!($type), ";")]
+            #[doc = concat!("use os_thread_local::", stringify!($type), ";")]
             /// use std::cell::RefCell;
             ///
-            #[doc = concat!(" let x = ", stringify!($type), "::new(|| RefCell::new(1));")]
+            #[doc = concat!("let x = ", stringify!($type), "::new(|| RefCell::new(1));")]
             /// assert_eq!(x.try_replace(2), Ok(1));
             /// ```
             #[inline]
@@ -539,11 +545,20 @@ macro_rules! cell_methods {
     };
 }
 
+/// Swaps, so that the old value is dropped when the cell is not borrowed any more.
+#[inline]
+fn try_set<T>(cell: &RefCell<T>, mut value: T) -> Result<(), AccessError> {
+    mem::swap(&mut *cell.try_borrow_mut().map_err(|_| AccessError::Borrowed)?, &mut value);
+    Ok(())
+}
+
+#[inline]
 fn try_replace<T>(cell: &RefCell<T>, value: T) -> Result<T, AccessError> {
     let mut place = cell.try_borrow_mut().map_err(|_| AccessError::Borrowed)?;
     Ok(mem::replace(&mut *place, value))
 }
 
+#[inline]
 fn try_take<T: Default>(cell: &RefCell<T>) -> Result<T, AccessError> {
     let mut place = cell.try_borrow_mut().map_err(|_| AccessError::Borrowed)?;
     Ok(mem::take(&mut *place))

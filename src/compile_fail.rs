@@ -149,6 +149,66 @@
 //! # object.with(|_| ());
 //! ```
 //!
+//! # A field without a type for the initializer takes no closure that captures, and a `static` cannot name one
+//!
+//! ```
+//! # use os_thread_local::ThreadLocal;
+//! struct Field<F> { object: ThreadLocal<u32, F> }
+//! let start = 1;
+//! let field = Field { object: ThreadLocal::from_fn(|| start) };
+//! # field.object.with(|_| ());
+//! static FOO: ThreadLocal<u32> = ThreadLocal::new(|| 1);
+//! ```
+//! ```compile_fail,E0308
+//! # use os_thread_local::ThreadLocal;
+//! struct Field { object: ThreadLocal<u32> }
+//! let start = 1;
+//! let field = Field { object: ThreadLocal::from_fn(|| start) };
+//! # field.object.with(|_| ());
+//! ```
+//! ```compile_fail,E0121
+//! # use os_thread_local::ThreadLocal;
+//! static FOO: ThreadLocal<u32, _> = ThreadLocal::from_fn(|| 1);
+//! ```
+//!
+//! # The methods of other crates that return references do not exist, nor those that visit the values of other threads
+//!
+//! (The pages of both types have a section with the answer to each of these errors.)
+//!
+//! ```
+//! # use os_thread_local::PerThread;
+//! let object = PerThread::new(|| 1);
+//! object.with_or(|| 1, |_| ());
+//! object.iter();
+//! for _ in object {}
+//! ```
+//! ```compile_fail,E0599
+//! # use os_thread_local::ThreadLocal;
+//! let object = ThreadLocal::new(|| 1);
+//! object.get_or(|| 1);
+//! ```
+//! ```compile_fail,E0599
+//! # use os_thread_local::PerThread;
+//! let object = PerThread::new(|| 1);
+//! object.get_or(|| 1);
+//! ```
+//! ```compile_fail,E0599
+//! # use os_thread_local::ThreadLocal;
+//! let object = ThreadLocal::new(|| 1);
+//! object.iter();
+//! ```
+//! ```compile_fail,E0277
+//! # use os_thread_local::ThreadLocal;
+//! let object = ThreadLocal::new(|| 1);
+//! for _ in object {}
+//! ```
+//! ```compile_fail,E0599
+//! # use os_thread_local::PerThread;
+//! # use std::cell::RefCell;
+//! let object = PerThread::new(|| RefCell::new(1));
+//! object.borrow_mut();
+//! ```
+//!
 //! # Without an initializer the methods that need one do not exist
 //!
 //! ```
@@ -166,6 +226,28 @@
 //! # use std::cell::Cell;
 //! let object: ThreadLocal<Cell<u32>, NoInit> = ThreadLocal::without_init();
 //! object.get();
+//! ```
+//! ```compile_fail,E0599
+//! # use os_thread_local::{BorrowCell, NoInit, PerThread};
+//! let object: PerThread<BorrowCell<u32>, NoInit> = PerThread::without_init();
+//! object.borrow_mut();
+//! ```
+//!
+//! # An object whose type does not say whether it has an initializer has no default
+//!
+//! ```
+//! # use os_thread_local::{NoInit, ThreadLocal};
+//! let object: ThreadLocal<u32> = ThreadLocal::default();
+//! object.with_or(|| 1, |_| ());
+//! let object = ThreadLocal::<u32>::default();
+//! object.with(|_| ());
+//! let object = ThreadLocal::<u32, NoInit>::default();
+//! object.with_or(|| 1, |_| ());
+//! ```
+//! ```compile_fail,E0283
+//! # use os_thread_local::ThreadLocal;
+//! let object = ThreadLocal::default();
+//! object.with_or(|| 1, |_| ());
 //! ```
 //!
 //! # A `Ref` cannot escape from the closure

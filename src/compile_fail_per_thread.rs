@@ -140,14 +140,14 @@
 //! # use os_thread_local::PerThread;
 //! let text = String::new();
 //! let mut object: PerThread<&str> = PerThread::new(|| "");
-//! *object.get_mut().unwrap() = &text;
+//! *object.get_mut() = &text;
 //! ```
 //! ```compile_fail,E0597
 //! # use os_thread_local::PerThread;
 //! let mut object: PerThread<&'static str> = PerThread::new(|| "");
 //! {
 //!     let text = String::new();
-//!     *object.get_mut().unwrap() = &text;
+//!     *object.get_mut() = &text;
 //! }
 //! object.with(|_| ());
 //! ```
@@ -204,7 +204,7 @@
 //! ```
 //! ```compile_fail,E0502
 //! let mut object = os_thread_local::PerThread::new(|| 1);
-//! let first = object.get_mut().unwrap();
+//! let first = object.get_mut();
 //! object.with(|_| ());
 //! *first = 2;
 //! ```
@@ -276,4 +276,114 @@
 //!     fill(object.iter_mut(), &text);
 //! }
 //! object.with(|_| ());
+//! ```
+//!
+//! A guard does not outlive the object:
+//!
+//! ```
+//! # use os_thread_local::{BorrowCell, PerThread};
+//! let values = PerThread::new(|| BorrowCell::new(1));
+//! let guard = values.borrow_mut();
+//! drop(guard);
+//! drop(values);
+//! ```
+//! ```compile_fail,E0505
+//! # use os_thread_local::{BorrowCell, PerThread};
+//! let values = PerThread::new(|| BorrowCell::new(1));
+//! let guard = values.borrow_mut();
+//! drop(values);
+//! drop(guard);
+//! ```
+//! ```compile_fail,E0505
+//! # use os_thread_local::PerThread;
+//! let values = PerThread::new(|| 1);
+//! let value = values.get_ref();
+//! drop(values);
+//! assert_eq!(*value, 1);
+//! ```
+//!
+//! While a guard exists, values are neither visited nor taken out:
+//!
+//! ```compile_fail,E0502
+//! # use os_thread_local::{BorrowCell, PerThread};
+//! let mut values = PerThread::new(|| BorrowCell::new(1));
+//! let guard = values.borrow_mut();
+//! values.drain();
+//! drop(guard);
+//! ```
+//! ```compile_fail,E0502
+//! # use os_thread_local::{BorrowCell, PerThread};
+//! let mut values = PerThread::new(|| BorrowCell::new(1));
+//! let guard = values.borrow_mut();
+//! values.iter_mut().for_each(|value| *value.get_mut() = 2);
+//! drop(guard);
+//! ```
+//! ```compile_fail,E0277
+//! # use os_thread_local::{BorrowCell, PerThread};
+//! let values = PerThread::new(|| BorrowCell::new(1));
+//! let _ = values.iter();
+//! ```
+//!
+//! A reference leaves the closure only if the value is `Sync`, because a thread that inherits the value could use it, too:
+//!
+//! ```
+//! let values = os_thread_local::PerThread::new(|| std::sync::Mutex::new(1));
+//! let value = values.get_ref();
+//! let value = values.get_ref_or(|| unreachable!());
+//! ```
+//! ```compile_fail,E0277
+//! let values = os_thread_local::PerThread::new(|| std::cell::Cell::new(1));
+//! let value = values.get_ref();
+//! ```
+//! ```compile_fail,E0277
+//! let values = os_thread_local::PerThread::new(|| std::cell::Cell::new(1));
+//! let value = values.get_ref_or(|| unreachable!());
+//! ```
+//! ```compile_fail,E0277
+//! # use os_thread_local::{BorrowCell, PerThread};
+//! let values = PerThread::new(|| BorrowCell::new(1));
+//! let value = values.get_ref();
+//! ```
+//!
+//! A guard of a value that is not `Sync` can be sent, not shared:
+//!
+//! ```
+//! # use os_thread_local::{BorrowCell, PerThread};
+//! fn send<T: Send>(_: T) {}
+//! let values = PerThread::new(|| BorrowCell::new(std::cell::Cell::new(1)));
+//! send(values.borrow_mut());
+//! ```
+//! ```compile_fail,E0277
+//! # use os_thread_local::{BorrowCell, PerThread};
+//! fn sync<T: Sync>(_: T) {}
+//! let values = PerThread::new(|| BorrowCell::new(std::cell::Cell::new(1)));
+//! sync(values.borrow_mut());
+//! ```
+//!
+//! A guard is invariant in `T`, because it lends the value exclusively:
+//!
+//! ```
+//! # use os_thread_local::{per_thread::RefMut, BorrowCell, PerThread};
+//! fn fill<'a>(mut guard: RefMut<'_, &'a str>, text: &'a str) { *guard = text }
+//! let object: PerThread<BorrowCell<&'static str>> = PerThread::new(|| BorrowCell::new(""));
+//! fill(object.borrow_mut(), "static");
+//! ```
+//! ```compile_fail,E0597
+//! # use os_thread_local::{per_thread::RefMut, BorrowCell, PerThread};
+//! fn fill<'a>(mut guard: RefMut<'_, &'a str>, text: &'a str) { *guard = text }
+//! let object: PerThread<BorrowCell<&'static str>> = PerThread::new(|| BorrowCell::new(""));
+//! {
+//!     let text = String::new();
+//!     fill(object.borrow_mut(), &text);
+//! }
+//! object.borrow_mut();
+//! ```
+//!
+//! A part of a value does not leave `RefMut::map` without its guard:
+//!
+//! ```compile_fail
+//! # use os_thread_local::{per_thread::RefMut, BorrowCell, PerThread};
+//! let object = PerThread::new(|| BorrowCell::new((1, 2)));
+//! let mut kept = None;
+//! let second = RefMut::map(object.borrow_mut(), |pair| { kept = Some(&mut pair.0); &mut pair.1 });
 //! ```

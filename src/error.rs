@@ -27,6 +27,11 @@ pub enum AccessError {
     /// The value has been destroyed, or is being destroyed, because its thread is exiting.
     Destroyed,
     /// The thread is creating the value: its initializer, or the global allocator on behalf of the crate, tried to access it.
+    ///
+    /// The initializer need not do so itself. While it waits in a work-stealing scheduler, the same thread may run another job, which
+    /// accesses the value. Do not wait in an initializer: compute what it needs before the access, and pass it to `with_or` or `set`.
+    ///
+    /// A value belongs to the thread where its initializer began.
     Recursive,
     /// The operating system has no free key.
     ///
@@ -35,9 +40,12 @@ pub enum AccessError {
     OutOfKeys,
     /// The allocator, or the operating system, has no memory for the value or for the crate's tables.
     OutOfMemory,
-    /// The value is a [`RefCell`](core::cell::RefCell) that is already borrowed.
+    /// The value is a [`RefCell`](core::cell::RefCell), or a `BorrowCell` in a `PerThread`, that this thread has already borrowed.
     ///
-    /// Only the `try_` methods for `RefCell` values return this. The corresponding methods without `try_` panic.
+    /// Only the `try_` methods for such values, and `borrow_mut_or_try`, return this. The corresponding methods without `try` panic.
+    ///
+    /// The borrow need not be in the same function. While a closure of `with_borrow_mut` waits in a work-stealing scheduler, or while a
+    /// guard exists, the same thread may run another job, which borrows the value, too. End the borrow before a wait, or handle the error.
     Borrowed,
 }
 
@@ -48,14 +56,14 @@ impl fmt::Display for AccessError {
                 "the thread is exiting and has destroyed the value; use a `try_` method in code that destructors call"
             }
             AccessError::Recursive => {
-                "the thread is creating the value; an initializer, or an allocator that runs meanwhile, must not access it"
+                "the thread is creating the value; its initializer, an allocator or a stolen job that the thread runs meanwhile must not access it"
             }
             AccessError::OutOfKeys => {
                 "the operating system has no free thread-local key; other code in this process uses all of them"
             }
             AccessError::OutOfMemory => "out of memory for the thread-local value; a later call can succeed",
             AccessError::Borrowed => {
-                "the `RefCell` in the thread-local value is already borrowed; end that borrow first"
+                "the thread has already borrowed the cell in the thread-local value; end that borrow first, also before waiting in a work-stealing scheduler"
             }
         })
     }

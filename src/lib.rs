@@ -33,7 +33,7 @@ extern crate std;
 //
 // - `guide`: the pages of `docs`, only in the documentation
 // - `local_key`, `macros`: what `thread_local!` declares
-// - `cells`: the methods of `ThreadLocal` and `PerThread` for `Cell` and `RefCell`
+// - `access`, `borrow`, `cells`: the methods that `ThreadLocal` and `PerThread` share; `BorrowCell`; the methods for `Cell` and `RefCell`
 // - `per_thread`
 // - `thread_local`
 // - `storage`: the storage engine, which has layers of its own
@@ -47,8 +47,6 @@ pub mod key;
 mod lock;
 mod sys;
 
-#[cfg(feature = "alloc")]
-mod cells;
 #[cfg(all(doctest, feature = "alloc"))]
 mod compile_fail;
 #[cfg(all(doctest, feature = "alloc"))]
@@ -67,6 +65,16 @@ mod storage;
 #[cfg(feature = "alloc")]
 mod thread_local;
 
+// Below the types, because rustdoc shows the methods of a type in this order: `new` comes first.
+#[cfg(feature = "alloc")]
+mod access;
+#[cfg(feature = "alloc")]
+mod borrow;
+#[cfg(feature = "alloc")]
+mod cells;
+
+#[cfg(feature = "alloc")]
+pub use crate::borrow::BorrowCell;
 pub use crate::error::{AccessError, InitError};
 #[cfg(feature = "alloc")]
 pub use crate::local_key::LocalKey;

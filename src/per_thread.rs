@@ -1,19 +1,22 @@
-//! [`PerThread`], whose values belong to the object, and the iterators over its values.
+//! [`PerThread`], whose values belong to the object; the iterators over its values; and the guard of a borrowed value.
 
 use crate::storage::{ObjectSlot, Pointers, Taken};
 use crate::thread_local::panic_access;
-use crate::{AccessError, InitError, NoInit};
-use core::cell::Cell;
+use crate::{AccessError, NoInit};
 use core::fmt;
 use core::iter::FusedIterator;
 use core::marker::PhantomData;
+use core::ops::{Deref, DerefMut};
 use core::panic::{RefUnwindSafe, UnwindSafe};
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU16, Ordering};
 
 /// A value per thread that belongs to the object, so that its owner can read and collect the values of all threads.
 ///
 /// Each thread that uses the object has its own `T`, and needs no lock to use it. When a thread exits, its value stays in the object, and
 /// a thread that starts later inherits it unchanged. There are never more values than the largest number of threads that were
-/// alive at one time. The owner of the object can visit all values ([`iter_mut`](Self::iter_mut)), take them out
+/// alive at one time, with one exception: a value that the guard of an ended thread still borrows is not inherited, but stays in the
+/// object in addition to that number (see [`BorrowCell`](crate::BorrowCell)). The owner of the object can visit all values ([`iter_mut`](Self::iter_mut)), take them out
 /// ([`drain`](Self::drain), [`into_iter`](IntoIterator::into_iter)) or destroy them ([`clear`](Self::clear)). If `T` is [`Sync`], any thread
 /// can visit the values while their threads use them ([`iter`](Self::iter)).
 ///
@@ -50,6 +53,19 @@ use core::panic::{RefUnwindSafe, UnwindSafe};
 /// [`ThreadLocal`](crate::ThreadLocal), whose values never leave their threads; or replace `Rc` by `Arc`; or wrap the pointer in a type
 /// for which `unsafe impl Send` is sound.
 ///
+/// # Compiler errors
+///
+/// | error | answer |
+/// | --- | --- |
+/// | E0308, "expected fn pointer, found closure", at [`new`](Self::new) | The closure captures a variable: use [`from_fn`](Self::from_fn) or [`with_or`](Self::with_or) |
+/// | the same at `from_fn` | The field or variable has the type `PerThread<T>`, whose initializer is a function pointer: see [`from_fn`](Self::from_fn) |
+/// | E0599, no method `get_or` (`get_or_default`) | If `T` is `Sync`, use [`get_ref_or`](Self::get_ref_or) ([`get_ref`](Self::get_ref)). Otherwise use [`with_or`](Self::with_or) ([`with`](Self::with)), or a [`BorrowCell`](crate::BorrowCell) |
+/// | E0277, "cannot be sent between threads safely" | See [Values that are not `Send`](#values-that-are-not-send) |
+/// | E0277, "cannot be shared between threads safely", at `iter`, `for_each`, `get_ref` | Other threads may use the values meanwhile: use a `Sync` type such as a `Mutex`, or [`iter_mut`](Self::iter_mut), [`with`](Self::with) |
+/// | E0599, no method `borrow_mut` | `T` is not a [`BorrowCell`](crate::BorrowCell). For a `RefCell` there is [`with_borrow_mut`](Self::with_borrow_mut) |
+/// | E0599, "`NoInit: Fn<()>`" is not satisfied | The object has no initializer: see [`NoInit`] |
+/// | "lifetime may not live long enough", E0521, "borrowed data escapes" | See [`with`](Self::with) |
+///
 /// # When values are destroyed
 ///
 /// - **A thread exits**: its values stay. A destructor that runs at thread exit and uses the object finds the thread's value; if the
@@ -75,8 +91,8 @@ use core::panic::{RefUnwindSafe, UnwindSafe};
 #[doc(alias("CachedThreadLocal", "enumerable_thread_specific", "combinable"))]
 #[repr(C)] // the slot first: an access keeps one address of the object
 pub struct PerThread<T: Send, F = fn() -> T> {
-    slot: ObjectSlot<T>,
-    init: F,
+    pub(crate) slot: ObjectSlot<T>,
+    pub(crate) init: F,
 }
 
 impl<T: Send> PerThread<T> {
@@ -139,37 +155,286 @@ impl<T: Send> PerThread<T, NoInit> {
     }
 }
 
-impl<T: Send, F> PerThread<T, F> {
-    /// Calls `f` with this thread's value, or returns `None` if there is none.
+impl<T: Send, F: Fn() -> T> PerThread<T, F> {
+    /// Creates an object with any closure as initializer, also one that captures.
     ///
-    /// It neither creates a value nor allocates memory nor takes a lock. It also returns `None` while the thread is creating the value.
+    /// # Fields and statics
+    ///
+    /// The closure is part of the type `PerThread<T, F>`. In a field, name it with a type parameter
+    /// (`struct Pool<F> { buffers: PerThread<Vec<u8>, F> }`), or box it
+    /// (`PerThread<Vec<u8>, Box<dyn Fn() -> Vec<u8> + Send + Sync>>`). A field of type `PerThread<T>` rejects a closure that captures (error
+    /// E0308), and a `static` cannot name the type (error E0121): its closures capture nothing, so use [`new`](Self::new) there.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use os_thread_local::PerThread;
+    /// use std::sync::Mutex;
+    ///
+    /// let size = 16;
+    /// let words = vec![String::from("a"), String::from("b")];
+    /// // The values can borrow.
+    /// let seen = PerThread::from_fn(|| Mutex::new(Vec::<&str>::with_capacity(size)));
+    /// seen.with(|v| v.lock().unwrap().push(&words[0]));
+    /// assert_eq!(seen.len(), 1);
+    /// ```
+    #[must_use]
+    pub const fn from_fn(init: F) -> Self {
+        PerThread { slot: ObjectSlot::new(), init }
+    }
+
+    /// Calls `f` with this thread's value, which the thread inherits or the initializer creates on first use.
+    ///
+    /// An inherited value is as its last thread left it. Reset a buffer before use rather than after.
+    ///
+    /// # Returning references
+    ///
+    /// The reference cannot leave the closure, because another thread can inherit the value when this one has exited. A closure that returns
+    /// the reference, or a [`Ref`](core::cell::Ref) of it, does not compile ("lifetime may not live long enough"); nor does one that stores it
+    /// (error E0521, "borrowed data escapes"). Return a clone or a result instead, or take a closure from the caller:
+    ///
+    /// ```
+    /// use os_thread_local::PerThread;
+    /// use std::cell::RefCell;
+    ///
+    /// static BUFFERS: PerThread<RefCell<Vec<u8>>> = PerThread::new(|| RefCell::new(Vec::new()));
+    ///
+    /// // Instead of `fn buffer() -> RefMut<'static, Vec<u8>>`:
+    /// fn with_buffer<R>(f: impl FnOnce(&mut Vec<u8>) -> R) -> R {
+    ///     BUFFERS.with_borrow_mut(|buffer| {
+    ///         buffer.clear();
+    ///         f(buffer)
+    ///     })
+    /// }
+    /// with_buffer(|buffer| buffer.push(1));
+    /// assert_eq!(with_buffer(|buffer| buffer.len()), 0);
+    /// ```
+    ///
+    /// With an exclusive borrow of the object a reference can live longer: see [`get_mut`](Self::get_mut) and
+    /// [`iter_mut`](Self::iter_mut).
     ///
     /// # Panics
     ///
-    /// Panics if `f` panics.
+    /// Panics if [`try_with`](Self::try_with) would return an error, and in the same cases as `try_with`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use os_thread_local::PerThread;
+    /// use std::cell::Cell;
+    ///
+    /// let count = PerThread::new(|| Cell::new(0));
+    /// count.with(|n| n.set(n.get() + 1));
+    /// assert_eq!(count.with(Cell::get), 1);
+    /// ```
+    #[inline]
+    #[track_caller]
+    pub fn with<R, G: FnOnce(&T) -> R>(&self, f: G) -> R {
+        match self.slot.with(&self.init, f) {
+            Ok(result) => result,
+            Err(error) => panic_access("PerThread", error),
+        }
+    }
+
+    /// Calls `f` with this thread's value, inheriting or creating it on first use, or returns an error.
+    ///
+    /// # Errors
+    ///
+    /// - [`Recursive`](AccessError::Recursive): this thread is creating the value.
+    /// - [`OutOfKeys`](AccessError::OutOfKeys), [`OutOfMemory`](AccessError::OutOfMemory): no key or memory was available for a first use. A
+    ///   later call tries again.
+    ///
+    /// # Panics
+    ///
+    /// - Panics if `f` panics.
+    /// - Panics if the initializer panics. No value is stored, and the next access calls the initializer again.
+    /// - Panics if a destructor panics that a first use runs: before the thread creates a value, it destroys its values of dropped
+    ///   [`ThreadLocal`](crate::ThreadLocal) objects (see [`reclaim`](crate::reclaim)). A later call destroys the rest of them.
     ///
     /// # Examples
     ///
     /// ```
     /// use os_thread_local::PerThread;
     ///
-    /// let values = PerThread::new(|| 7);
-    /// assert_eq!(values.with_existing(|v| *v), None);
-    /// values.with(|_| ());
-    /// assert_eq!(values.with_existing(|v| *v), Some(7));
+    /// let values = PerThread::new(|| 42);
+    /// assert_eq!(values.try_with(|v| *v), Ok(42));
     /// ```
     #[inline]
-    pub fn with_existing<R, G: FnOnce(&T) -> R>(&self, f: G) -> Option<R> {
-        self.slot.with_existing(f)
+    pub fn try_with<R, G: FnOnce(&T) -> R>(&self, f: G) -> Result<R, AccessError> {
+        self.slot.with(&self.init, f)
     }
 
-    /// Calls `f` with this thread's value, which `init` creates if there is none.
+    /// Returns a reference to this thread's value, which the thread inherits or the initializer creates on first use.
     ///
-    /// `init` is called instead of the object's initializer, and only if the thread inherits no value.
+    /// The reference lives as long as the borrow of the object, because the value belongs to the object. A thread that inherits the value may use
+    /// it at the same time, so `T` must be [`Sync`]. For other types see [`with`](Self::with) and [`BorrowCell`](crate::BorrowCell).
     ///
     /// # Panics
     ///
-    /// Panics if [`try_with_or`](Self::try_with_or) would return an error, and in the same cases as `try_with_or`.
+    /// Panics if [`try_get_ref`](Self::try_get_ref) would return an error, and in the same cases as `try_get_ref`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use os_thread_local::PerThread;
+    /// use std::sync::{Mutex, MutexGuard};
+    ///
+    /// static LINES: PerThread<Mutex<Vec<String>>> = PerThread::new(Mutex::default);
+    ///
+    /// fn lines() -> MutexGuard<'static, Vec<String>> {
+    ///     LINES.get_ref().lock().unwrap()
+    /// }
+    ///
+    /// lines().push("one".to_string());
+    /// assert_eq!(lines().len(), 1);
+    /// ```
+    #[doc(alias("get_or", "get_or_default"))]
+    #[inline]
+    #[track_caller]
+    pub fn get_ref(&self) -> &T
+    where
+        T: Sync,
+    {
+        match self.slot.get_ref(&self.init) {
+            Ok(value) => value,
+            Err(error) => panic_access("PerThread", error),
+        }
+    }
+
+    /// Returns a reference to this thread's value, inheriting or creating it on first use, or an error.
+    ///
+    /// See [`get_ref`](Self::get_ref).
+    ///
+    /// # Errors
+    ///
+    /// Returns the same errors as [`try_with`](Self::try_with).
+    ///
+    /// # Panics
+    ///
+    /// Panics in the same cases as [`try_with`](Self::try_with).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use os_thread_local::PerThread;
+    ///
+    /// let values = PerThread::new(|| 42);
+    /// assert_eq!(values.try_get_ref(), Ok(&42));
+    /// ```
+    #[inline]
+    pub fn try_get_ref(&self) -> Result<&T, AccessError>
+    where
+        T: Sync,
+    {
+        self.slot.get_ref(&self.init)
+    }
+
+    /// Calls `f` with an exclusive reference to this thread's value, which the thread inherits or the initializer creates on first use.
+    ///
+    /// # Panics
+    ///
+    /// Panics in the same cases as [`with`](Self::with).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use os_thread_local::PerThread;
+    ///
+    /// let mut values = PerThread::new(Vec::new);
+    /// values.with_mut(|v| v.push(1));
+    /// assert_eq!(values.with(Vec::len), 1);
+    /// ```
+    #[inline]
+    #[track_caller]
+    pub fn with_mut<R, G: FnOnce(&mut T) -> R>(&mut self, f: G) -> R {
+        match self.try_with_mut(f) {
+            Ok(result) => result,
+            Err(error) => panic_access("PerThread", error),
+        }
+    }
+
+    /// Calls `f` with an exclusive reference to this thread's value, inheriting or creating it on first use, or returns an error.
+    ///
+    /// # Errors
+    ///
+    /// Returns the same errors as [`try_with`](Self::try_with).
+    ///
+    /// # Panics
+    ///
+    /// Panics in the same cases as [`try_with`](Self::try_with).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use os_thread_local::PerThread;
+    ///
+    /// let mut values = PerThread::new(Vec::new);
+    /// assert_eq!(values.try_with_mut(|v| v.push(1)), Ok(()));
+    /// ```
+    #[inline]
+    pub fn try_with_mut<R, G: FnOnce(&mut T) -> R>(&mut self, f: G) -> Result<R, AccessError> {
+        self.slot.with_mut(&self.init, f)
+    }
+
+    /// Returns an exclusive reference to this thread's value, inheriting or creating it on first use.
+    ///
+    /// The reference can outlive the thread, because the value belongs to the object.
+    ///
+    /// # Panics
+    ///
+    /// Panics if [`try_get_mut`](Self::try_get_mut) would return an error, and in the same cases as `try_get_mut`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use os_thread_local::PerThread;
+    ///
+    /// let mut values = PerThread::new(Vec::new);
+    /// values.get_mut().push(1);
+    /// assert_eq!(values.into_iter().next(), Some(vec![1]));
+    /// ```
+    #[inline]
+    #[track_caller]
+    pub fn get_mut(&mut self) -> &mut T {
+        match self.slot.get_mut(&self.init) {
+            Ok(value) => value,
+            Err(error) => panic_access("PerThread", error),
+        }
+    }
+
+    /// Returns an exclusive reference to this thread's value, inheriting or creating it on first use, or an error.
+    ///
+    /// # Errors
+    ///
+    /// Returns the same errors as [`try_with`](Self::try_with).
+    ///
+    /// # Panics
+    ///
+    /// Panics in the same cases as [`try_with`](Self::try_with).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use os_thread_local::PerThread;
+    ///
+    /// let mut values = PerThread::new(Vec::new);
+    /// values.try_get_mut()?.push(1);
+    /// # Ok::<(), os_thread_local::AccessError>(())
+    /// ```
+    #[inline]
+    pub fn try_get_mut(&mut self) -> Result<&mut T, AccessError> {
+        self.slot.get_mut(&self.init)
+    }
+}
+
+impl<T: Send, F> PerThread<T, F> {
+    /// Returns a reference to this thread's value, which `init` creates if there is none.
+    ///
+    /// `init` is called instead of the object's initializer, and only if the thread inherits no value. See [`get_ref`](PerThread::get_ref).
+    ///
+    /// # Panics
+    ///
+    /// Panics if [`try_get_ref_or`](Self::try_get_ref_or) would return an error, and in the same cases as `try_get_ref_or`.
     ///
     /// # Examples
     ///
@@ -177,22 +442,24 @@ impl<T: Send, F> PerThread<T, F> {
     /// use os_thread_local::PerThread;
     ///
     /// let names = PerThread::without_init();
-    /// assert_eq!(names.with_or(|| String::from("main"), String::clone), "main");
-    /// assert_eq!(names.with_or(|| String::from("unused"), String::clone), "main");
+    /// let name: &String = names.get_ref_or(|| String::from("main"));
+    /// assert_eq!(name, "main");
     /// ```
-    #[doc(alias("get_or", "get_or_init"))]
     #[inline]
     #[track_caller]
-    pub fn with_or<R>(&self, init: impl FnOnce() -> T, f: impl FnOnce(&T) -> R) -> R {
-        match self.slot.with(init, f) {
-            Ok(result) => result,
+    pub fn get_ref_or(&self, init: impl FnOnce() -> T) -> &T
+    where
+        T: Sync,
+    {
+        match self.slot.get_ref(init) {
+            Ok(value) => value,
             Err(error) => panic_access("PerThread", error),
         }
     }
 
-    /// Calls `f` with this thread's value, which `init` creates if there is none, or returns an error.
+    /// Returns a reference to this thread's value, which `init` creates if there is none, or an error.
     ///
-    /// `init` is called instead of the object's initializer, and only if the thread inherits no value.
+    /// `init` is called instead of the object's initializer, and only if the thread inherits no value. See [`get_ref`](PerThread::get_ref).
     ///
     /// # Errors
     ///
@@ -208,25 +475,69 @@ impl<T: Send, F> PerThread<T, F> {
     /// use os_thread_local::PerThread;
     ///
     /// let names = PerThread::without_init();
-    /// assert_eq!(names.try_with_or(|| String::from("main"), String::len), Ok(4));
+    /// assert_eq!(names.try_get_ref_or(|| String::from("main"))?, "main");
+    /// # Ok::<(), os_thread_local::AccessError>(())
     /// ```
     #[inline]
-    pub fn try_with_or<R>(
-        &self,
-        init: impl FnOnce() -> T,
-        f: impl FnOnce(&T) -> R,
-    ) -> Result<R, AccessError> {
-        self.slot.with(init, f)
+    pub fn try_get_ref_or(&self, init: impl FnOnce() -> T) -> Result<&T, AccessError>
+    where
+        T: Sync,
+    {
+        self.slot.get_ref(init)
     }
 
-    /// Calls `f` with this thread's value, which the fallible `init` creates if there is none.
+    /// Returns an exclusive reference to this thread's value, or `None` if there is none.
     ///
-    /// `init` is called instead of the object's initializer, and only if the thread inherits no value.
+    /// It neither creates a value nor allocates memory nor takes a lock.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use os_thread_local::PerThread;
+    ///
+    /// let mut values = PerThread::without_init();
+    /// assert_eq!(values.get_mut_existing(), None);
+    /// values.with_or(|| 1, |_| ());
+    /// assert_eq!(values.get_mut_existing(), Some(&mut 1));
+    /// ```
+    #[must_use]
+    pub fn get_mut_existing(&mut self) -> Option<&mut T> {
+        self.slot.get_mut_existing()
+    }
+
+    /// Returns an exclusive reference to this thread's value, which `init` creates if there is none.
+    ///
+    /// `init` is called instead of the object's initializer, and only if the thread inherits no value. See [`get_mut`](PerThread::get_mut).
+    ///
+    /// # Panics
+    ///
+    /// Panics if [`try_get_mut_or`](Self::try_get_mut_or) would return an error, and in the same cases as `try_get_mut_or`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use os_thread_local::PerThread;
+    ///
+    /// let mut lines = PerThread::without_init();
+    /// lines.get_mut_or(|| Vec::with_capacity(64)).push("one");
+    /// assert_eq!(lines.into_iter().next(), Some(vec!["one"]));
+    /// ```
+    #[inline]
+    #[track_caller]
+    pub fn get_mut_or(&mut self, init: impl FnOnce() -> T) -> &mut T {
+        match self.slot.get_mut(init) {
+            Ok(value) => value,
+            Err(error) => panic_access("PerThread", error),
+        }
+    }
+
+    /// Returns an exclusive reference to this thread's value, which `init` creates if there is none, or an error.
+    ///
+    /// `init` is called instead of the object's initializer, and only if the thread inherits no value. See [`get_mut`](PerThread::get_mut).
     ///
     /// # Errors
     ///
-    /// - [`InitError::Init`]: `init` returned an error. No value is stored, and the next access calls an initializer again.
-    /// - [`InitError::Access`]: an error of [`try_with`](PerThread::try_with).
+    /// Returns the same errors as [`try_with`](PerThread::try_with).
     ///
     /// # Panics
     ///
@@ -235,32 +546,15 @@ impl<T: Send, F> PerThread<T, F> {
     /// # Examples
     ///
     /// ```
-    /// use os_thread_local::{InitError, PerThread};
-    /// use std::{fs::File, io};
+    /// use os_thread_local::PerThread;
     ///
-    /// let files = PerThread::without_init();
-    /// let length = files.with_or_try(
-    ///     || File::open("/nonexistent"),
-    ///     |file| file.metadata().map(|metadata| metadata.len()),
-    /// );
-    /// match length {
-    ///     Ok(length) => println!("{:?} bytes", length),
-    ///     Err(InitError::Init(error)) => assert_eq!(error.kind(), io::ErrorKind::NotFound),
-    ///     Err(InitError::Access(error)) => panic!("{}", error),
-    /// }
-    /// assert!(files.is_empty());
+    /// let mut lines = PerThread::without_init();
+    /// lines.try_get_mut_or(Vec::new)?.push("one");
+    /// # Ok::<(), os_thread_local::AccessError>(())
     /// ```
-    #[doc(alias("get_or_try", "get_or_try_init"))]
     #[inline]
-    pub fn with_or_try<R, E>(
-        &self,
-        init: impl FnOnce() -> Result<T, E>,
-        f: impl FnOnce(&T) -> R,
-    ) -> Result<R, InitError<E>> {
-        match self.slot.with_try_init(init, f) {
-            Ok(result) => result.map_err(InitError::Init),
-            Err(error) => Err(InitError::Access(error)),
-        }
+    pub fn try_get_mut_or(&mut self, init: impl FnOnce() -> T) -> Result<&mut T, AccessError> {
+        self.slot.get_mut(init)
     }
 
     /// Takes this thread's value out of the object, or returns `None` if there is none.
@@ -280,32 +574,6 @@ impl<T: Send, F> PerThread<T, F> {
     /// ```
     pub fn remove(&mut self) -> Option<T> {
         self.slot.remove()
-    }
-
-    /// Performs everything that a first use on this thread needs, except creating the value.
-    ///
-    /// It creates the operating system's key and allocates the object's slot number and this thread's record, with room for the
-    /// number. After that, a first use on this thread can only fail if the memory for the value itself is not available.
-    ///
-    /// # Errors
-    ///
-    /// - [`OutOfKeys`](AccessError::OutOfKeys), [`OutOfMemory`](AccessError::OutOfMemory): no key or memory was available. A later call
-    ///   tries again.
-    /// - [`Recursive`](AccessError::Recursive): the global allocator made this call while the crate allocated memory for this thread.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use os_thread_local::PerThread;
-    ///
-    /// static COUNTS: PerThread<u64> = PerThread::new(|| 0);
-    ///
-    /// // At startup, where a failure can still be reported.
-    /// COUNTS.prepare()?;
-    /// # Ok::<(), os_thread_local::AccessError>(())
-    /// ```
-    pub fn prepare(&self) -> Result<(), AccessError> {
-        self.slot.prepare()
     }
 
     /// Returns the number of values.
@@ -462,201 +730,6 @@ impl<T: Send, F> PerThread<T, F> {
         let values = self.slot.take_all();
         IntoIter { len: values.len(), values }
     }
-
-    /// Creates this thread's value from `value`, or calls `f` with the existing value and `value`.
-    #[inline]
-    pub(crate) fn set_or_make<V, R>(
-        &self,
-        value: V,
-        make: fn(V) -> T,
-        f: impl FnOnce(&T, V) -> R,
-    ) -> Result<Option<R>, AccessError> {
-        let value = Cell::new(Some(value));
-        // The initializer runs at most once, and before the closure.
-        let init = || make(value.take().unwrap_or_else(|| unreachable!()));
-        self.slot.with(init, |there| value.take().map(|value| f(there, value)))
-    }
-}
-
-impl<T: Send, F: Fn() -> T> PerThread<T, F> {
-    /// Creates an object with any closure as initializer, also one that captures.
-    ///
-    /// The closure is part of the type. In a field or a `static`, name it with a type parameter
-    /// (`struct Pool<F> { buffers: PerThread<Vec<u8>, F> }`) or box it
-    /// (`PerThread<Vec<u8>, Box<dyn Fn() -> Vec<u8> + Send + Sync>>`).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use os_thread_local::PerThread;
-    /// use std::sync::Mutex;
-    ///
-    /// let size = 16;
-    /// let words = vec![String::from("a"), String::from("b")];
-    /// // The values can borrow.
-    /// let seen = PerThread::from_fn(|| Mutex::new(Vec::<&str>::with_capacity(size)));
-    /// seen.with(|v| v.lock().unwrap().push(&words[0]));
-    /// assert_eq!(seen.len(), 1);
-    /// ```
-    #[must_use]
-    pub const fn from_fn(init: F) -> Self {
-        PerThread { slot: ObjectSlot::new(), init }
-    }
-
-    /// Calls `f` with this thread's value, which the thread inherits or the initializer creates on first use.
-    ///
-    /// An inherited value is as its last thread left it. Reset a buffer before use rather than after.
-    ///
-    /// # Returning references
-    ///
-    /// The reference cannot leave the closure, because another thread can inherit the value when this one has exited. A closure that returns
-    /// the reference, or a [`Ref`](core::cell::Ref) of it, does not compile ("lifetime may not live long enough"); nor does one that stores it
-    /// (error E0521, "borrowed data escapes"). Return a clone or a result instead, or take a closure from the caller:
-    ///
-    /// ```
-    /// use os_thread_local::PerThread;
-    /// use std::cell::RefCell;
-    ///
-    /// static BUFFERS: PerThread<RefCell<Vec<u8>>> = PerThread::new(|| RefCell::new(Vec::new()));
-    ///
-    /// // Instead of `fn buffer() -> RefMut<'static, Vec<u8>>`:
-    /// fn with_buffer<R>(f: impl FnOnce(&mut Vec<u8>) -> R) -> R {
-    ///     BUFFERS.with_borrow_mut(|buffer| {
-    ///         buffer.clear();
-    ///         f(buffer)
-    ///     })
-    /// }
-    /// with_buffer(|buffer| buffer.push(1));
-    /// assert_eq!(with_buffer(|buffer| buffer.len()), 0);
-    /// ```
-    ///
-    /// With an exclusive borrow of the object a reference can live longer: see [`get_mut`](Self::get_mut) and
-    /// [`iter_mut`](Self::iter_mut).
-    ///
-    /// # Panics
-    ///
-    /// Panics if [`try_with`](Self::try_with) would return an error, and in the same cases as `try_with`.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use os_thread_local::PerThread;
-    /// use std::cell::Cell;
-    ///
-    /// let count = PerThread::new(|| Cell::new(0));
-    /// count.with(|n| n.set(n.get() + 1));
-    /// assert_eq!(count.with(Cell::get), 1);
-    /// ```
-    #[inline]
-    #[track_caller]
-    pub fn with<R, G: FnOnce(&T) -> R>(&self, f: G) -> R {
-        match self.slot.with(&self.init, f) {
-            Ok(result) => result,
-            Err(error) => panic_access("PerThread", error),
-        }
-    }
-
-    /// Calls `f` with this thread's value, inheriting or creating it on first use, or returns an error.
-    ///
-    /// # Errors
-    ///
-    /// - [`Recursive`](AccessError::Recursive): this thread is creating the value.
-    /// - [`OutOfKeys`](AccessError::OutOfKeys), [`OutOfMemory`](AccessError::OutOfMemory): no key or memory was available for a first use. A
-    ///   later call tries again.
-    ///
-    /// # Panics
-    ///
-    /// - Panics if `f` panics.
-    /// - Panics if the initializer panics. No value is stored, and the next access calls the initializer again.
-    /// - Panics if a destructor panics that a first use runs: before the thread creates a value, it destroys its values of dropped
-    ///   [`ThreadLocal`](crate::ThreadLocal) objects (see [`reclaim`](crate::reclaim)). A later call destroys the rest of them.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use os_thread_local::PerThread;
-    ///
-    /// let values = PerThread::new(|| 42);
-    /// assert_eq!(values.try_with(|v| *v), Ok(42));
-    /// ```
-    #[inline]
-    pub fn try_with<R, G: FnOnce(&T) -> R>(&self, f: G) -> Result<R, AccessError> {
-        self.slot.with(&self.init, f)
-    }
-
-    /// Calls `f` with an exclusive reference to this thread's value, which the thread inherits or the initializer creates on first use.
-    ///
-    /// # Panics
-    ///
-    /// Panics in the same cases as [`with`](Self::with).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use os_thread_local::PerThread;
-    ///
-    /// let mut values = PerThread::new(Vec::new);
-    /// values.with_mut(|v| v.push(1));
-    /// assert_eq!(values.with(Vec::len), 1);
-    /// ```
-    #[inline]
-    #[track_caller]
-    pub fn with_mut<R, G: FnOnce(&mut T) -> R>(&mut self, f: G) -> R {
-        match self.get_mut() {
-            Ok(value) => f(value),
-            Err(error) => panic_access("PerThread", error),
-        }
-    }
-
-    /// Calls `f` with an exclusive reference to this thread's value, inheriting or creating it on first use, or returns an error.
-    ///
-    /// # Errors
-    ///
-    /// Returns the same errors as [`try_with`](Self::try_with).
-    ///
-    /// # Panics
-    ///
-    /// Panics in the same cases as [`try_with`](Self::try_with).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use os_thread_local::PerThread;
-    ///
-    /// let mut values = PerThread::new(Vec::new);
-    /// assert_eq!(values.try_with_mut(|v| v.push(1)), Ok(()));
-    /// ```
-    #[inline]
-    pub fn try_with_mut<R, G: FnOnce(&mut T) -> R>(&mut self, f: G) -> Result<R, AccessError> {
-        self.get_mut().map(f)
-    }
-
-    /// Returns an exclusive reference to this thread's value, inheriting or creating it on first use.
-    ///
-    /// The reference can outlive the thread, because the value belongs to the object.
-    ///
-    /// # Errors
-    ///
-    /// Returns the same errors as [`try_with`](Self::try_with).
-    ///
-    /// # Panics
-    ///
-    /// Panics in the same cases as [`try_with`](Self::try_with).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use os_thread_local::PerThread;
-    ///
-    /// let mut values = PerThread::new(Vec::new);
-    /// values.get_mut()?.push(1);
-    /// assert_eq!(values.into_iter().next(), Some(vec![1]));
-    /// # Ok::<(), os_thread_local::AccessError>(())
-    /// ```
-    #[inline]
-    pub fn get_mut(&mut self) -> Result<&mut T, AccessError> {
-        self.slot.get_mut(&self.init)
-    }
 }
 
 impl<T: Default + Send> Default for PerThread<T> {
@@ -664,6 +737,13 @@ impl<T: Default + Send> Default for PerThread<T> {
     #[doc(alias = "get_or_default")]
     fn default() -> Self {
         PerThread::new(T::default)
+    }
+}
+
+impl<T: Send> Default for PerThread<T, NoInit> {
+    /// Creates an object without an initializer: [`without_init`](PerThread::without_init).
+    fn default() -> Self {
+        PerThread::without_init()
     }
 }
 
@@ -890,5 +970,116 @@ impl<T> FusedIterator for Drain<'_, T> {}
 impl<T> fmt::Debug for Drain<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Drain").field("len", &self.len()).finish_non_exhaustive()
+    }
+}
+
+/// The guard of a borrowed [`BorrowCell`](crate::BorrowCell): it dereferences to the value, and ends the borrow when it is dropped.
+///
+/// [`PerThread::borrow_mut`] and its variants create it. Any thread can drop it, also when the thread that created it has exited.
+///
+/// # Examples
+///
+/// ```
+/// use os_thread_local::per_thread::RefMut;
+/// use os_thread_local::{BorrowCell, PerThread};
+///
+/// static BUFFERS: PerThread<BorrowCell<Vec<u8>>> = PerThread::new(BorrowCell::default);
+///
+/// fn empty_buffer() -> RefMut<'static, Vec<u8>> {
+///     let mut buffer = BUFFERS.borrow_mut();
+///     buffer.clear();
+///     buffer
+/// }
+///
+/// empty_buffer().push(1);
+/// assert!(empty_buffer().is_empty());
+/// ```
+#[must_use = "the borrow ends when the guard is dropped"]
+pub struct RefMut<'a, T: ?Sized> {
+    value: NonNull<T>,
+    borrow: Borrow<'a>,
+    _value: PhantomData<&'a mut T>,
+}
+
+/// Ends a borrow when it is dropped.
+struct Borrow<'a>(&'a AtomicU16);
+
+impl Drop for Borrow<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.0.store(0, Ordering::Release);
+    }
+}
+
+// SAFETY: it is equivalent to a `&mut T`. The borrow ends by an atomic store.
+unsafe impl<T: ?Sized + Send> Send for RefMut<'_, T> {}
+// SAFETY: a shared reference to the guard gives a `&T`.
+unsafe impl<T: ?Sized + Sync> Sync for RefMut<'_, T> {}
+
+impl<'a, T: ?Sized> RefMut<'a, T> {
+    /// # Safety
+    /// The value is alive for `'a`. Until the guard is dropped, which stores 0 in `borrowed`, only the guard accesses it.
+    #[inline(always)]
+    pub(crate) unsafe fn new(value: NonNull<T>, borrowed: &'a AtomicU16) -> Self {
+        RefMut { value, borrow: Borrow(borrowed), _value: PhantomData }
+    }
+
+    /// Makes a guard for a component of the borrowed value.
+    ///
+    /// This is an associated function, so that it does not hide a method of the value: `RefMut::map(guard, f)`.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `f` panics. The borrow has ended then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use os_thread_local::per_thread::RefMut;
+    /// use os_thread_local::{BorrowCell, PerThread};
+    ///
+    /// let pairs = PerThread::new(|| BorrowCell::new((1, String::new())));
+    /// let mut text: RefMut<'_, String> = RefMut::map(pairs.borrow_mut(), |pair| &mut pair.1);
+    /// text.push('a');
+    /// drop(text);
+    /// assert_eq!(*pairs.borrow_mut(), (1, "a".to_string()));
+    /// ```
+    #[inline]
+    pub fn map<U: ?Sized>(
+        mut guard: RefMut<'a, T>,
+        f: impl FnOnce(&mut T) -> &mut U,
+    ) -> RefMut<'a, U> {
+        let value = NonNull::from(f(&mut guard));
+        RefMut { value, borrow: guard.borrow, _value: PhantomData }
+    }
+}
+
+impl<T: ?Sized> Deref for RefMut<'_, T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        // SAFETY: the value is alive, and only this guard accesses it (`new`).
+        unsafe { self.value.as_ref() }
+    }
+}
+
+impl<T: ?Sized> DerefMut for RefMut<'_, T> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: as in `deref`; the guard is borrowed exclusively.
+        unsafe { self.value.as_mut() }
+    }
+}
+
+impl<T: ?Sized + fmt::Debug> fmt::Debug for RefMut<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&**self, f)
+    }
+}
+
+impl<T: ?Sized + fmt::Display> fmt::Display for RefMut<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&**self, f)
     }
 }

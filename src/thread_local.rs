@@ -1,6 +1,5 @@
 use crate::storage::{self, ThreadSlot};
-use crate::{AccessError, InitError};
-use core::cell::Cell;
+use crate::AccessError;
 use core::fmt;
 
 /// A value per thread, for a field, a local variable or a `static`.
@@ -44,9 +43,9 @@ use core::fmt;
 /// In an object, used from scoped threads:
 ///
 /// ```
-/// use crossbeam_utils::thread::scope;
 /// use os_thread_local::ThreadLocal;
 /// use std::cell::RefCell;
+/// use std::thread;
 ///
 /// struct Foo {
 ///     data: u32,
@@ -55,15 +54,14 @@ use core::fmt;
 ///
 /// let foo = Foo { data: 0, tls: ThreadLocal::new(|| RefCell::new(1)) };
 /// foo.tls.with(|v| *v.borrow_mut() = 2);
-/// scope(|s| {
-///     s.spawn(|_| {
+/// thread::scope(|s| {
+///     s.spawn(|| {
 ///         foo.tls.with(|v| {
 ///             assert_eq!(*v.borrow(), 1);
 ///             *v.borrow_mut() = 3;
 ///         });
 ///     });
-/// })
-/// .unwrap();
+/// });
 /// foo.tls.with(|v| assert_eq!(*v.borrow(), 2));
 /// ```
 ///
@@ -80,7 +78,8 @@ use core::fmt;
 ///
 /// impl Drop for Connection {
 ///     fn drop(&mut self) {
-///         // Use `try_with`: if the thread is exiting, it may already have destroyed `LOG`, and a panic would abort the process.
+///         // Use `try_with`: an exiting thread may already have destroyed `LOG`, and a panic
+///         // would abort the process.
 ///         let _ = LOG.try_with(|log| log.borrow_mut().push("closed".to_string()));
 ///     }
 /// }
@@ -93,6 +92,17 @@ use core::fmt;
 /// .join()
 /// .unwrap();
 /// ```
+///
+/// # Compiler errors
+///
+/// | error | answer |
+/// | --- | --- |
+/// | E0308, "expected fn pointer, found closure", at [`new`](Self::new) | The closure captures a variable: use [`from_fn`](Self::from_fn) or [`with_or`](Self::with_or) |
+/// | the same at `from_fn` | The field or variable has the type `ThreadLocal<T>`, whose initializer is a function pointer: see [`from_fn`](Self::from_fn) |
+/// | E0599, no method `get_or` (`get`, `get_or_default`) | References do not leave a closure: use [`with_or`](Self::with_or) ([`with_existing`](Self::with_existing), [`with`](Self::with)); or a [`PerThread`](crate::PerThread), which has [`get_ref_or`](crate::PerThread::get_ref_or) |
+/// | E0599, no method `iter` (`iter_mut`, `clear`); E0277, "is not an iterator" | A thread cannot reach the values of other threads: use a [`PerThread`](crate::PerThread) |
+/// | E0599, "`NoInit: Fn<()>`" is not satisfied | The object has no initializer: see [`NoInit`] |
+/// | "lifetime may not live long enough", E0521, "borrowed data escapes" | See [`with`](Self::with) |
 ///
 /// # When values are destroyed
 ///
@@ -135,7 +145,7 @@ use core::fmt;
 #[doc(alias("thread_specific_ptr", "FlsAlloc", "TlsAlloc", "pthread_key_create", "LocalKey"))]
 #[repr(C)] // the slot first: an access keeps one address of the object
 pub struct ThreadLocal<T: 'static, F = fn() -> T> {
-    slot: ThreadSlot<T>,
+    pub(crate) slot: ThreadSlot<T>,
     init: F,
 }
 
@@ -193,7 +203,22 @@ impl<T: 'static> ThreadLocal<T, NoInit> {
 
 /// The type parameter `F` of a [`ThreadLocal`] or [`PerThread`](crate::PerThread) without an initializer.
 ///
-/// [`ThreadLocal::without_init`] and [`PerThread::without_init`](crate::PerThread::without_init) create such objects.
+/// [`ThreadLocal::without_init`] and [`PerThread::without_init`](crate::PerThread::without_init) create such objects, and so does
+/// `Default`.
+///
+/// # Methods
+///
+/// Methods that need an initializer do not exist for such an object: for them the compiler reports error E0599, with "`NoInit: Fn<()>`"
+/// among the bounds that are not satisfied. Use the method that takes one:
+///
+/// | instead of | use |
+/// | --- | --- |
+/// | `with` | [`with_or`](ThreadLocal::with_or), [`with_or_try`](ThreadLocal::with_or_try), [`with_existing`](ThreadLocal::with_existing) |
+/// | `with_mut` | [`with_mut_or`](ThreadLocal::with_mut_or), [`with_mut_existing`](ThreadLocal::with_mut_existing) |
+/// | `get`, `take`, `replace`, `with_borrow`, `with_borrow_mut` | `with_or` and the method of the cell; `set` exists |
+/// | `get_ref` | [`get_ref_or`](crate::PerThread::get_ref_or) |
+/// | `get_mut` | [`get_mut_or`](crate::PerThread::get_mut_or), [`get_mut_existing`](crate::PerThread::get_mut_existing) |
+/// | `borrow_mut` | [`borrow_mut_or`](crate::PerThread::borrow_mut_or), [`borrow_mut_or_try`](crate::PerThread::borrow_mut_or_try) |
 ///
 /// # Examples
 ///
@@ -201,207 +226,42 @@ impl<T: 'static> ThreadLocal<T, NoInit> {
 /// use os_thread_local::{NoInit, ThreadLocal};
 /// use std::fs::File;
 ///
+/// #[derive(Default)]
 /// struct Logger {
 ///     file: ThreadLocal<File, NoInit>,
 /// }
 ///
-/// let logger = Logger { file: ThreadLocal::without_init() };
+/// let logger = Logger::default();
 /// assert!(logger.file.with_existing(|_| ()).is_none());
 /// ```
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct NoInit(pub(crate) ());
-
-impl<T: 'static, F> ThreadLocal<T, F> {
-    /// Calls `f` with this thread's value, or returns `None` if there is none.
-    ///
-    /// It neither creates a value nor allocates memory nor takes a lock. It also returns `None` if the thread has destroyed the value, or is
-    /// creating it.
-    ///
-    /// # Panics
-    ///
-    /// Panics if `f` panics.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use os_thread_local::ThreadLocal;
-    ///
-    /// let tls = ThreadLocal::new(|| 7);
-    /// assert_eq!(tls.with_existing(|v| *v), None);
-    /// tls.with(|_| ());
-    /// assert_eq!(tls.with_existing(|v| *v), Some(7));
-    /// ```
-    #[inline]
-    pub fn with_existing<R, G: FnOnce(&T) -> R>(&self, f: G) -> Option<R> {
-        self.slot.with_existing(f)
-    }
-
-    /// Calls `f` with this thread's value, which `init` creates if there is none.
-    ///
-    /// `init` is called instead of the object's initializer.
-    ///
-    /// # Panics
-    ///
-    /// Panics if [`try_with_or`](Self::try_with_or) would return an error, and in the same cases as `try_with_or`.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use os_thread_local::ThreadLocal;
-    ///
-    /// let name = ThreadLocal::without_init();
-    /// assert_eq!(name.with_or(|| String::from("main"), String::clone), "main");
-    /// assert_eq!(name.with_or(|| String::from("unused"), String::clone), "main");
-    /// ```
-    #[doc(alias("get_or", "get_or_init"))]
-    #[inline]
-    #[track_caller]
-    pub fn with_or<R>(&self, init: impl FnOnce() -> T, f: impl FnOnce(&T) -> R) -> R {
-        match self.slot.with(init, f) {
-            Ok(result) => result,
-            Err(error) => panic_access("ThreadLocal", error),
-        }
-    }
-
-    /// Calls `f` with this thread's value, which `init` creates if there is none, or returns an error.
-    ///
-    /// `init` is called instead of the object's initializer.
-    ///
-    /// # Errors
-    ///
-    /// Returns the same errors as [`try_with`](ThreadLocal::try_with).
-    ///
-    /// # Panics
-    ///
-    /// Panics in the same cases as [`try_with`](ThreadLocal::try_with), with `init` as the initializer.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use os_thread_local::ThreadLocal;
-    ///
-    /// let name = ThreadLocal::without_init();
-    /// assert_eq!(name.try_with_or(|| String::from("main"), String::len), Ok(4));
-    /// ```
-    #[inline]
-    pub fn try_with_or<R>(
-        &self,
-        init: impl FnOnce() -> T,
-        f: impl FnOnce(&T) -> R,
-    ) -> Result<R, AccessError> {
-        self.slot.with(init, f)
-    }
-
-    /// Calls `f` with this thread's value, which the fallible `init` creates if there is none.
-    ///
-    /// `init` is called instead of the object's initializer.
-    ///
-    /// # Errors
-    ///
-    /// - [`InitError::Init`]: `init` returned an error. No value is stored, and the next access calls an initializer again.
-    /// - [`InitError::Access`]: an error of [`try_with`](ThreadLocal::try_with).
-    ///
-    /// # Panics
-    ///
-    /// Panics in the same cases as [`try_with`](ThreadLocal::try_with), with `init` as the initializer.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use os_thread_local::{InitError, NoInit, ThreadLocal};
-    /// use std::{fs::File, io};
-    ///
-    /// static CONFIG: ThreadLocal<File, NoInit> = ThreadLocal::without_init();
-    ///
-    /// let length = CONFIG.with_or_try(
-    ///     || File::open("/nonexistent"),
-    ///     |file| file.metadata().map(|metadata| metadata.len()),
-    /// );
-    /// match length {
-    ///     Ok(length) => println!("{:?} bytes", length),
-    ///     Err(InitError::Init(error)) => assert_eq!(error.kind(), io::ErrorKind::NotFound),
-    ///     Err(InitError::Access(error)) => panic!("{}", error),
-    /// }
-    /// ```
-    #[doc(alias("get_or_try", "get_or_try_init"))]
-    #[inline]
-    pub fn with_or_try<R, E>(
-        &self,
-        init: impl FnOnce() -> Result<T, E>,
-        f: impl FnOnce(&T) -> R,
-    ) -> Result<R, InitError<E>> {
-        match self.slot.with_try_init(init, f) {
-            Ok(result) => result.map_err(InitError::Init),
-            Err(error) => Err(InitError::Access(error)),
-        }
-    }
-
-    /// Takes this thread's value out of the object, or returns `None` if there is none.
-    ///
-    /// The next access creates a new value.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use os_thread_local::ThreadLocal;
-    ///
-    /// let mut tls = ThreadLocal::new(|| String::from("fresh"));
-    /// tls.with_mut(|s| s.push_str(", used"));
-    /// assert_eq!(tls.remove().as_deref(), Some("fresh, used"));
-    /// assert_eq!(tls.remove(), None);
-    /// tls.with(|s| assert_eq!(s, "fresh"));
-    /// ```
-    pub fn remove(&mut self) -> Option<T> {
-        self.slot.remove()
-    }
-
-    /// Performs everything that a first use on this thread needs, except creating the value.
-    ///
-    /// It creates the operating system's key and allocates the object's slot number and this thread's record, with room for the
-    /// number. After that, a first use on this thread can only fail if the memory for the value itself is not available.
-    ///
-    /// # Errors
-    ///
-    /// - [`OutOfKeys`](AccessError::OutOfKeys), [`OutOfMemory`](AccessError::OutOfMemory): no key or memory was available. A later call
-    ///   tries again.
-    /// - [`Recursive`](AccessError::Recursive): the global allocator made this call while the crate allocated memory for this thread.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use os_thread_local::ThreadLocal;
-    ///
-    /// static STATE: ThreadLocal<u64> = ThreadLocal::new(|| 0);
-    ///
-    /// // At startup, where a failure can still be reported.
-    /// STATE.prepare()?;
-    /// # Ok::<(), os_thread_local::AccessError>(())
-    /// ```
-    pub fn prepare(&self) -> Result<(), AccessError> {
-        self.slot.prepare()
-    }
-
-    /// Creates this thread's value from `value`, or calls `f` with the existing value and `value`.
-    #[inline]
-    pub(crate) fn set_or_make<V, R>(
-        &self,
-        value: V,
-        make: fn(V) -> T,
-        f: impl FnOnce(&T, V) -> R,
-    ) -> Result<Option<R>, AccessError> {
-        let value = Cell::new(Some(value));
-        // The initializer runs at most once, and before the closure.
-        let init = || make(value.take().unwrap_or_else(|| unreachable!()));
-        self.slot.with(init, |there| value.take().map(|value| f(there, value)))
-    }
-}
 
 impl<T: 'static, F: Fn() -> T> ThreadLocal<T, F> {
     /// Creates a thread-local with any closure as initializer, also one that captures.
     ///
-    /// The closure is part of the type. In a field or a `static`, name it with a type parameter
-    /// (`struct Pool<F> { buffers: ThreadLocal<Vec<u8>, F> }`) or box it
-    /// (`ThreadLocal<Vec<u8>, Box<dyn Fn() -> Vec<u8> + Send + Sync>>`).
+    /// # Fields and statics
+    ///
+    /// The closure is part of the type `ThreadLocal<T, F>`. In a field, name it with a type parameter, or box it. A field of type
+    /// `ThreadLocal<T>` rejects a closure that captures (error E0308), and a `static` cannot name the type (error E0121): its closures
+    /// capture nothing, so use [`new`](Self::new) there.
+    ///
+    /// ```
+    /// use os_thread_local::ThreadLocal;
+    ///
+    /// struct Generic<F> {
+    ///     buffers: ThreadLocal<Vec<u8>, F>,
+    /// }
+    ///
+    /// struct Boxed {
+    ///     buffers: ThreadLocal<Vec<u8>, Box<dyn Fn() -> Vec<u8> + Send + Sync>>,
+    /// }
+    ///
+    /// let size = 64;
+    /// let one = Generic { buffers: ThreadLocal::from_fn(move || vec![0; size]) };
+    /// let two = Boxed { buffers: ThreadLocal::from_fn(Box::new(move || vec![0; size])) };
+    /// assert_eq!(one.buffers.with(Vec::len), two.buffers.with(Vec::len));
+    /// ```
     ///
     /// # Examples
     ///
@@ -435,7 +295,7 @@ impl<T: 'static, F: Fn() -> T> ThreadLocal<T, F> {
     /// use os_thread_local::ThreadLocal;
     /// use std::cell::RefCell;
     ///
-    /// static NAMES: ThreadLocal<RefCell<Vec<String>>> = ThreadLocal::new(|| RefCell::new(Vec::new()));
+    /// static NAMES: ThreadLocal<RefCell<Vec<String>>> = ThreadLocal::new(RefCell::default);
     ///
     /// // Instead of `fn names() -> Ref<'static, Vec<String>>`:
     /// fn with_names<R>(f: impl FnOnce(&[String]) -> R) -> R {
@@ -588,6 +448,27 @@ impl<T: 'static, F: Fn() -> T> ThreadLocal<T, F> {
     }
 }
 
+impl<T: 'static, F> ThreadLocal<T, F> {
+    /// Takes this thread's value out of the object, or returns `None` if there is none.
+    ///
+    /// The next access creates a new value.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use os_thread_local::ThreadLocal;
+    ///
+    /// let mut tls = ThreadLocal::new(|| String::from("fresh"));
+    /// tls.with_mut(|s| s.push_str(", used"));
+    /// assert_eq!(tls.remove().as_deref(), Some("fresh, used"));
+    /// assert_eq!(tls.remove(), None);
+    /// tls.with(|s| assert_eq!(s, "fresh"));
+    /// ```
+    pub fn remove(&mut self) -> Option<T> {
+        self.slot.remove()
+    }
+}
+
 /// Panics with the error's text. Not generic, so that all callers share one copy.
 #[cold]
 #[inline(never)]
@@ -601,6 +482,13 @@ impl<T: Default + 'static> Default for ThreadLocal<T> {
     #[doc(alias = "get_or_default")]
     fn default() -> Self {
         ThreadLocal::new(T::default)
+    }
+}
+
+impl<T: 'static> Default for ThreadLocal<T, NoInit> {
+    /// Creates a thread-local without an initializer: [`without_init`](ThreadLocal::without_init).
+    fn default() -> Self {
+        ThreadLocal::without_init()
     }
 }
 

@@ -228,7 +228,7 @@ const ENTRY_POINTS: &[EntryPoint] = &[
                 object.drain().for_each(drop);
                 count(object.try_with(|_| ()));
                 object.clear();
-                count(object.get_mut().map(|n| n.0.set(1)));
+                count(object.try_get_mut().map(|n| n.0.set(1)));
             })
         },
         is_refused: false,

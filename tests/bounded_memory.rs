@@ -15,7 +15,7 @@ use std::thread;
 
 use children::fewer;
 use common::{in_thread, not_the_main_thread};
-use os_thread_local::{reclaim, ThreadLocal};
+use os_thread_local::{reclaim, BorrowCell, PerThread, ThreadLocal};
 
 struct Counting;
 
@@ -66,6 +66,7 @@ fn everything() {
     a_million_one_after_another();
     threads_leave_nothing();
     what_ended_threads_leave_is_little();
+    records_whose_borrowed_values_were_not_inherited();
     a_thread_that_only_sees_short_lived_objects();
     reclaim_gives_back();
     removed_values();
@@ -173,6 +174,37 @@ fn what_ended_threads_leave_is_little() {
         let left = live() as isize - before;
         assert!(left <= MOST, "{} bytes of {} objects", left, count);
     }
+}
+
+/// A record keeps the values of a `PerThread` for an heir. Once the object is gone, the record is as good as any other.
+fn records_whose_borrowed_values_were_not_inherited() {
+    /// Four records and what belongs to them.
+    const MOST: isize = 4 * 2 * 1_024;
+    let count_of_threads = fewer(40);
+    let before = live() as isize;
+    let object = PerThread::new(|| BorrowCell::new(1));
+    let at_once = || {
+        let all_at_once = Barrier::new(count_of_threads);
+        thread::scope(|s| {
+            let borrow = || {
+                let guard = object.borrow_mut();
+                all_at_once.wait();
+                guard
+            };
+            let threads: Vec<_> = (0..count_of_threads).map(|_| s.spawn(borrow)).collect();
+            threads.into_iter().map(|t| t.join().unwrap()).collect::<Vec<_>>()
+        })
+    };
+    let guards = (at_once(), at_once());
+    assert_eq!(object.len(), 2 * count_of_threads);
+    drop(guards);
+    drop(object);
+    // The pool gives up one record for each thread that ends.
+    for _ in 0..count_of_threads {
+        in_thread(|| ThreadLocal::new(|| 1).with(|_| ()));
+    }
+    let left = live() as isize - before;
+    assert!(left <= MOST, "{} bytes", left);
 }
 
 type Order = Box<dyn FnOnce() + Send>;

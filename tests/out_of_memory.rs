@@ -238,7 +238,7 @@ fn main() {
     assert_eq!(sweep(0, || values.try_with(|v| *v)), 1);
     assert_eq!((made.load(SeqCst), values.len()), (1, 1));
     values.clear();
-    assert_eq!(sweep(1, || values.get_mut().map(|v| *v)), 1);
+    assert_eq!(sweep(1, || values.try_get_mut().map(|v| *v)), 1);
     values.clear();
     let access = |error| match error {
         InitError::Access(error) => error,

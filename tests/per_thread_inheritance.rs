@@ -132,7 +132,7 @@ fn every_method_finds_what_a_thread_left() {
     assert_eq!((log.take(), object.len()), (vec![1], 1));
     assert_eq!(alone(|| object.with_borrow(|v| v.name)), 2);
     let object_ref = &mut object;
-    alone(move || object_ref.get_mut().unwrap().get_mut().name = 3);
+    alone(move || object_ref.get_mut().get_mut().name = 3);
     let object_ref = &mut object;
     let removed = alone(move || {
         object_ref.with(|_| ());

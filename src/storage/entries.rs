@@ -10,8 +10,9 @@ use crate::AccessError;
 use alloc::alloc::{alloc_zeroed, dealloc};
 use core::alloc::Layout;
 use core::mem;
+use core::num::NonZeroU16;
 use core::ptr::{self, NonNull};
-use core::sync::atomic::{compiler_fence, AtomicPtr, AtomicU32, AtomicU8, Ordering::*};
+use core::sync::atomic::{compiler_fence, AtomicPtr, AtomicU16, AtomicU32, AtomicU8, Ordering::*};
 
 /// The number of entries inside a record.
 pub(crate) const INLINE: usize = 32;
@@ -97,6 +98,9 @@ pub(crate) struct Entries {
     table: AtomicPtr<Entry>,
     table_len: AtomicU32,
     kind: AtomicU8,
+    /// Which of the threads that have had the record, one after another, this one is: 1 for the first, 1 again after `u16::MAX`. 0 in a
+    /// sentinel.
+    life: AtomicU16,
 }
 
 /// What the entries are part of.
@@ -136,6 +140,7 @@ impl Entries {
             table: AtomicPtr::new(ptr::null_mut()),
             table_len: AtomicU32::new(0),
             kind: AtomicU8::new(kind as u8),
+            life: AtomicU16::new(if kind as u8 <= Kind::SlowRecord as u8 { 1 } else { 0 }),
         }
     }
 
@@ -168,6 +173,19 @@ impl Entries {
     pub(crate) fn set_slow(&self, slow: bool) {
         let kind = if slow { Kind::SlowRecord } else { Kind::Record };
         self.kind.store(kind as u8, Relaxed);
+    }
+
+    /// The thread's life in this record: a number that the 65,534 threads before and after it with this record do not have. `None` for
+    /// a sentinel. Called by the owning thread.
+    #[inline(always)]
+    pub(crate) fn life(&self) -> Option<NonZeroU16> {
+        NonZeroU16::new(self.life.load(Relaxed))
+    }
+
+    /// Begins the life of the next thread that gets the record. Called by the owning thread.
+    #[inline]
+    pub(crate) fn begin_life(&self) {
+        self.life.store(self.life.load(Relaxed).checked_add(1).unwrap_or(1), Relaxed);
     }
 
     /// The entry of a slot number below `INLINE`.

@@ -7,6 +7,7 @@ use super::packed::SlotWord;
 use super::record::Current;
 use super::shared;
 use super::value::{Block, Chain, OwnedBlock, Owner};
+use core::num::NonZeroU16;
 use core::ptr::NonNull;
 
 /// The calling thread's value of an object, for every form of the word.
@@ -40,6 +41,30 @@ pub(crate) unsafe fn remove_from_entry(word: &SlotWord) -> Option<NonNull<Block>
     let (number, current) = (word.number()?, current()?);
     // SAFETY: the caller owns the object exclusively (this function's contract).
     unsafe { current.take(number) }
+}
+
+/// Makes the calling thread's entry vacant. Its value stays in the object's list, and no thread inherits it.
+///
+/// # Safety
+/// The object owns its values.
+#[cold]
+pub(crate) unsafe fn detach_own(word: &SlotWord) {
+    // As `Current::take`, for an object that other threads share: there is no dropper, and the entry is this thread's (invariant 2).
+    if let (Some(number), Some(current)) = (word.number(), current()) {
+        match current.entry(number) {
+            Some(entry) if matches!(entry.state(), State::Value(_)) => {
+                entry.set(State::Vacant);
+                current.count_object_owned_taken();
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The calling thread's life in its record, if it has a record.
+#[cold]
+pub(crate) fn life() -> Option<NonZeroU16> {
+    current()?.entries().life()
 }
 
 /// Frees the slot number of a dropped object: the thread caches it for its next object, or gives it back.

@@ -273,6 +273,7 @@ impl Current {
         debug_assert!(self.claimed.load(Relaxed) == 0);
         let holds_values = self.has_object_owned();
         self.entries().set_slow(false);
+        self.entries().begin_life();
         self.destructors.set(Destructors::None);
         self.has_blocks_elsewhere.set(holds_values);
         self.has_memory.set(self.entries().has_long_table());

@@ -11,6 +11,7 @@ use crate::sys::word;
 use crate::AccessError;
 use core::marker::PhantomData;
 use core::mem;
+use core::num::NonZeroU16;
 use core::ptr::{self, NonNull};
 
 /// The storage part of an object: its word, and its list of values if it owns them. `O` is the list or nothing.
@@ -68,10 +69,13 @@ impl Ownership for Values {
     }
 }
 
-/// The fast path of every access: the calling thread's block of an object. The error is what the root slot leads to: a record, a
-/// sentinel, or nothing, if the slot is a key without a value.
+/// What the root slot leads to: a record or a sentinel, or nothing, if the slot is a key without a value.
+type Content = Option<NonNull<Entries>>;
+
+/// The fast path of every access: the calling thread's block of an object, and what the root slot leads to. The error is the latter
+/// alone.
 #[inline(always)]
-fn lookup(slot: &SlotWord) -> Result<NonNull<Block>, Option<NonNull<Entries>>> {
+fn lookup(slot: &SlotWord) -> Result<(NonNull<Block>, Content), Content> {
     let word = slot.load();
     let number = word & LOWER;
     // All paths share the comparison with the tags.
@@ -84,7 +88,7 @@ fn lookup(slot: &SlotWord) -> Result<NonNull<Block>, Option<NonNull<Entries>>> {
         cold_path();
         lookup_other(slot, word)
     };
-    block_in(content).ok_or_else(|| {
+    block_in(content).map(|block| (block, entries)).ok_or_else(|| {
         cold_path();
         entries
     })
@@ -147,7 +151,7 @@ fn cold_path() {
 /// The calling thread's block of an object, for every form of the word.
 #[inline]
 fn existing(word: &SlotWord) -> Option<NonNull<Block>> {
-    lookup(word).ok().or_else(|| object::lookup_slow(word))
+    lookup(word).ok().map(|(block, _)| block).or_else(|| object::lookup_slow(word))
 }
 
 /// A reference to the value of a block.
@@ -167,7 +171,7 @@ impl<T, O: Ownership> Slot<T, O> {
     #[inline(always)]
     fn block(&self, init: impl FnOnce() -> T) -> Result<NonNull<Block>, AccessError> {
         match lookup(&self.word) {
-            Ok(block) => Ok(block),
+            Ok((block, _)) => Ok(block),
             // SAFETY: `found` is from `lookup`.
             Err(found) => unsafe { self.init_with(found, init) }.get(),
         }
@@ -211,24 +215,26 @@ impl<T, O: Ownership> Slot<T, O> {
         init: impl FnOnce() -> Result<T, E>,
         f: impl FnOnce(&T) -> R,
     ) -> Result<Result<R, E>, AccessError> {
-        let block = match lookup(&self.word) {
-            Ok(block) => block,
-            Err(found) => {
-                // SAFETY: all values of this object have this vtable; `found` is from `lookup`.
-                match unsafe { first_use::begin(&self.word, Self::VTABLE, found) }.get() {
-                    Ok(begun) => match init() {
-                        // SAFETY: the vtable is for `T`, and the list is this object's.
-                        Ok(value) => unsafe {
-                            begun.finish(value, Self::VTABLE, self.owner.values())
-                        },
-                        Err(error) => return Ok(Err(error)),
-                    },
-                    Err(made) => made.get()?,
-                }
-            }
-        };
         // SAFETY: the value is alive and shared while `f` runs, for the reasons in `with`.
-        Ok(Ok(f(unsafe { value_of(block) })))
+        Ok(self.block_try_init(init)?.map(|block| f(unsafe { value_of(block) })))
+    }
+
+    /// `block` for an initializer that can fail.
+    fn block_try_init<E>(
+        &self,
+        init: impl FnOnce() -> Result<T, E>,
+    ) -> Result<Result<NonNull<Block>, E>, AccessError> {
+        let found = match lookup(&self.word) {
+            Ok((block, _)) => return Ok(Ok(block)),
+            Err(found) => found,
+        };
+        // SAFETY: all values of this object have this vtable; `found` is from `lookup`.
+        match unsafe { first_use::begin(&self.word, Self::VTABLE, found) }.get() {
+            // SAFETY: the vtable is for `T`, and the list is this object's.
+            Ok(begun) => Ok(init()
+                .map(|value| unsafe { begun.finish(value, Self::VTABLE, self.owner.values()) })),
+            Err(made) => made.get().map(Ok),
+        }
     }
 
     /// Calls `f` with the calling thread's value, if there is one.
@@ -267,7 +273,8 @@ impl<T: 'static> ThreadSlot<T> {
         Slot { word: SlotWord::new(), owner: ThreadOwned, _values: PhantomData }
     }
 
-    /// Calls `f` with an exclusive reference to the calling thread's value. If the process exits meanwhile, the value is leaked.
+    /// Calls `f` with an exclusive reference to the calling thread's value, which `init` makes if there is none. If the process exits
+    /// meanwhile, the value is leaked.
     #[inline]
     pub(crate) fn with_mut<R>(
         &mut self,
@@ -275,6 +282,22 @@ impl<T: 'static> ThreadSlot<T> {
         f: impl FnOnce(&mut T) -> R,
     ) -> Result<R, AccessError> {
         let block = self.block(init)?;
+        // SAFETY: the block is this thread's.
+        Ok(unsafe { self.lend(block, f) })
+    }
+
+    /// `with_mut`, if there is a value.
+    #[inline]
+    pub(crate) fn with_mut_existing<R>(&mut self, f: impl FnOnce(&mut T) -> R) -> Option<R> {
+        let block = existing(&self.word)?;
+        // SAFETY: the block is this thread's.
+        Some(unsafe { self.lend(block, f) })
+    }
+
+    /// # Safety
+    /// The block is the calling thread's value of this object.
+    #[inline(always)]
+    unsafe fn lend<R>(&mut self, block: NonNull<Block>, f: impl FnOnce(&mut T) -> R) -> R {
         let _borrowed = if mem::needs_drop::<T>() {
             // SAFETY: the block is this thread's, and the object is borrowed exclusively until the guard is dropped.
             Some(unsafe { Borrowed::new(block) })
@@ -283,7 +306,7 @@ impl<T: 'static> ThreadSlot<T> {
         };
         // SAFETY: the value is alive, and is reached only through this object, which is borrowed exclusively.
         let value = unsafe { &mut *value::value::<T>(block) };
-        Ok(f(value))
+        f(value)
     }
 
     /// Takes the calling thread's value out.
@@ -315,6 +338,84 @@ impl<T> ObjectSlot<T> {
             self.owner.unlink(block);
             Some(OwnedBlock::new(block, None).into_value::<T>())
         }
+    }
+
+    /// A pointer to the calling thread's value, which `init` makes if there is none; and the thread's life, which tells it from the threads
+    /// from which it has inherited the value, and from those that inherit it. The pointer is valid while the object is borrowed.
+    #[inline(always)]
+    pub(crate) fn pointer_and_life(
+        &self,
+        init: impl FnOnce() -> T,
+    ) -> Result<(NonNull<T>, NonZeroU16), AccessError> {
+        let (block, life) = match lookup(&self.word) {
+            Ok((block, content)) => {
+                // SAFETY: the root slot leads to a sentinel or to this thread's record, which is alive (invariant 9).
+                (block, content.and_then(|entries| unsafe { entries.as_ref() }.life()))
+            }
+            // SAFETY: `found` is from `lookup`.
+            Err(found) => (unsafe { self.init_with(found, init) }.get()?, None),
+        };
+        Ok((Self::pointer_to(block), life.unwrap_or_else(Self::life)))
+    }
+
+    /// `pointer_and_life` for an initializer that can fail.
+    pub(crate) fn pointer_and_life_try_init<E>(
+        &self,
+        init: impl FnOnce() -> Result<T, E>,
+    ) -> Result<Result<(NonNull<T>, NonZeroU16), E>, AccessError> {
+        Ok(self.block_try_init(init)?.map(|block| (Self::pointer_to(block), Self::life())))
+    }
+
+    fn life() -> NonZeroU16 {
+        // A thread that has a value has a record.
+        object::life().unwrap_or_else(|| unreachable!())
+    }
+
+    #[inline(always)]
+    fn pointer_to(block: NonNull<Block>) -> NonNull<T> {
+        // SAFETY: the callers' block was allocated for a `T`, in which a value is not at address 0.
+        unsafe { NonNull::new_unchecked(value::value::<T>(block)) }
+    }
+
+    /// A reference to the calling thread's value, which `init` makes if there is none.
+    #[inline(always)]
+    pub(crate) fn get_ref(&self, init: impl FnOnce() -> T) -> Result<&T, AccessError>
+    where
+        T: Sync,
+    {
+        // SAFETY: the object owns the value, which is neither destroyed nor moved nor borrowed exclusively while the object is borrowed. The
+        // end of the thread does not change the value. Other threads may then use it, too: it is `Sync`.
+        self.block(init).map(|block| unsafe { value_of(block) })
+    }
+
+    /// Makes the calling thread's next access create a new value. The present one stays in the list, and no thread inherits it.
+    pub(crate) fn detach_own(&self) {
+        // SAFETY: an `ObjectSlot` owns its values.
+        unsafe { object::detach_own(&self.word) }
+    }
+
+    /// Calls `f` with an exclusive reference to the calling thread's value, which `init` makes if there is none.
+    #[inline]
+    pub(crate) fn with_mut<R>(
+        &mut self,
+        init: impl FnOnce() -> T,
+        f: impl FnOnce(&mut T) -> R,
+    ) -> Result<R, AccessError> {
+        self.get_mut(init).map(f)
+    }
+
+    /// `with_mut`, if there is a value.
+    #[inline]
+    pub(crate) fn with_mut_existing<R>(&mut self, f: impl FnOnce(&mut T) -> R) -> Option<R> {
+        self.get_mut_existing().map(f)
+    }
+
+    /// An exclusive reference to the calling thread's value, if there is one.
+    pub(crate) fn get_mut_existing(&mut self) -> Option<&mut T> {
+        let block = existing(&self.word)?;
+        // SAFETY: the object owns the value and is borrowed exclusively while the reference lives. The end of the thread does not change
+        // the value.
+        Some(unsafe { &mut *value::value::<T>(block) })
     }
 
     /// Takes all values out.

@@ -8,11 +8,11 @@ use std::ffi::c_void;
 use std::ptr::null_mut;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 use os_thread_local::key::Key;
-use os_thread_local::{reclaim, PerThread, ThreadLocal};
+use os_thread_local::{reclaim, AccessError, BorrowCell, PerThread, ThreadLocal};
 
 #[link(name = "kernel32")]
 extern "system" {
@@ -183,6 +183,39 @@ fn a_value_goes_with_its_fiber_to_another_thread() {
     assert_eq!((drops.load(SeqCst), seen.load(SeqCst)), (1, 2));
     drop(fiber);
     assert_eq!(drops.load(SeqCst), 2);
+}
+
+/// A guard of one fiber is no borrow of another fiber on the same thread. It moves with its fiber, and stays valid when the fiber is
+/// deleted: whoever gets the fiber's record then gets a new value.
+#[test]
+fn a_fiber_borrows_its_own_value() {
+    static OBJECT: PerThread<BorrowCell<u32>> = PerThread::new(|| BorrowCell::new(0));
+    in_thread(|| {
+        let main = ThreadFiber::convert();
+        let mut ours = OBJECT.borrow_mut();
+        let handed = Arc::new(Mutex::new(None));
+        let theirs = Arc::clone(&handed);
+        let fiber = Fiber::new(move || {
+            let mut guard = OBJECT.try_borrow_mut().unwrap();
+            *guard += 1;
+            assert_eq!(OBJECT.try_borrow_mut().err(), Some(AccessError::Borrowed));
+            *theirs.lock().unwrap() = Some(guard);
+        });
+        fiber.resume(&main);
+        *ours += 10;
+        assert_eq!(OBJECT.try_borrow_mut().err(), Some(AccessError::Borrowed));
+        drop(fiber);
+        let mut guard = handed.lock().unwrap().take().unwrap();
+        *guard += 1;
+        for _ in 0..2 {
+            let fiber = Fiber::new(|| assert_eq!(*OBJECT.try_borrow_mut().unwrap(), 0));
+            fiber.resume(&main);
+        }
+        assert_eq!((*ours, *guard), (10, 2));
+        drop((ours, guard));
+        assert_eq!(*OBJECT.borrow_mut(), 10);
+        main.back_to_thread();
+    });
 }
 
 #[test]

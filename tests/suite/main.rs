@@ -8,6 +8,7 @@ mod children;
 #[path = "../common/mod.rs"]
 mod common;
 
+mod borrow_cell;
 mod cells;
 mod drop_in_local_key;
 mod errors;

@@ -1,4 +1,4 @@
-//! `with_or`, `with_or_try`, `without_init`, `try_with`, `with_existing`, `with_mut`, `try_with_mut`, `remove`, `prepare`.
+//! `with_or`, `with_or_try`, `with_mut_or`, `with_mut_existing`, `without_init`, `Default`, `try_with`, `with_existing`, `with_mut`, `try_with_mut`, `remove`, `prepare`.
 //! A method that both types have is tested on both.
 
 #![cfg(feature = "alloc")]
@@ -181,6 +181,50 @@ both! {
         let object = Object::new(|| RefCell::new(String::from("a")));
         assert_eq!(object.with_borrow::<usize, _>(|s| s.len()), 1);
         assert_eq!(object.with_borrow_mut::<Option<char>, _>(|s| s.pop()), Some('a'));
+    }
+
+    /// Of objects without an initializer, too.
+    #[test]
+    fn exclusive_access() {
+        let mut object: Object<String, NoInit> = Object::without_init();
+        assert_eq!(object.with_mut_existing(|_| ()), None);
+        object.with_mut_or(|| "a".to_string(), |s| s.push('b'));
+        assert_eq!(object.try_with_mut_or(|| unreachable!(), |s| s.push('c')), Ok(()));
+        assert_eq!(object.with_mut_existing(|s| s.pop()), Some(Some('c')));
+        assert_eq!(object.with_existing(String::clone).as_deref(), Some("ab"));
+        let mut object = thread::scope(|s| {
+            s.spawn(move || {
+                object.with_mut_or(String::new, |s| s.push('d'));
+                object
+            })
+            .join()
+            .unwrap()
+        });
+        assert_eq!(object.remove().as_deref(), Some("ab"));
+        assert_eq!(object.with_mut_existing(|_| ()), None);
+
+        // `init` is called instead of the initializer.
+        let mut object = Object::new(|| 1);
+        assert_eq!(object.with_mut_or(|| 2, |n| *n), 2);
+    }
+
+    #[test]
+    fn objects_without_an_initializer_have_a_default() {
+        #[derive(Default)]
+        struct Fields {
+            first: Object<std::sync::Weak<u32>>,
+            second: Object<NoDefault, NoInit>,
+        }
+        struct NoDefault(u32);
+
+        let fields = Fields::default();
+        assert_eq!(fields.first.with(std::sync::Weak::strong_count), 0);
+        assert!(fields.second.with_existing(|_| ()).is_none());
+        assert_eq!(fields.second.with_or(|| NoDefault(2), |v| v.0), 2);
+        let NoInit { .. } = NoInit::default();
+
+        // A type without `NoInit` is one with an initializer.
+        assert_eq!(Object::<u32>::default().with(|n| *n), 0);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use std::thread;
 
 use crate::common::{in_thread, Entry, Log};
 use os_thread_local::per_thread::{Drain, IntoIter, Iter, IterMut};
-use os_thread_local::{InitError, PerThread};
+use os_thread_local::{InitError, NoInit, PerThread};
 
 fn address<T>(value: &T) -> usize {
     value as *const T as usize
@@ -87,10 +87,10 @@ fn an_unused_object_has_no_values() {
 #[test]
 fn get_mut_makes_and_finds_this_threads_value() {
     let mut object = PerThread::new(|| vec![1]);
-    object.get_mut().unwrap().push(2);
+    object.try_get_mut().unwrap().push(2);
     object.with(|v| assert_eq!(*v, [1, 2]));
     // The reference is the object's: it may outlive the thread that asked for it.
-    let value = thread::scope(|s| s.spawn(|| object.get_mut().unwrap()).join().unwrap());
+    let value = thread::scope(|s| s.spawn(|| object.get_mut()).join().unwrap());
     value.push(3);
     assert_eq!(*value, [1, 3]);
     assert_eq!(object.len(), 2);
@@ -461,4 +461,19 @@ fn values_of_any_size_and_alignment() {
     let unit = PerThread::new(|| ());
     use_in_threads(&unit, 3);
     assert_eq!(unit.into_iter().count(), 3);
+}
+
+#[test]
+fn exclusive_references_without_an_initializer() {
+    let mut object: PerThread<Vec<u32>, NoInit> = PerThread::without_init();
+    assert_eq!(object.get_mut_existing(), None);
+    object.get_mut_or(Vec::new).push(1);
+    object.try_get_mut_or(|| unreachable!()).unwrap().push(2);
+    object.get_mut_existing().unwrap().push(3);
+    // The reference outlives the thread.
+    let theirs = thread::scope(|s| s.spawn(|| object.get_mut_or(|| vec![4])).join().unwrap());
+    theirs.push(5);
+    let mut all: Vec<_> = object.into_iter().collect();
+    all.sort();
+    assert_eq!(all, [vec![1, 2, 3], vec![4, 5]]);
 }

@@ -9,6 +9,12 @@ extern crate loom_core as alloc;
 extern crate loom_core as core;
 
 #[rustfmt::skip] // formatted where they are
+#[path = "../../../src/access.rs"]
+mod access;
+#[rustfmt::skip] // as above
+#[path = "../../../src/borrow.rs"]
+mod borrow;
+#[rustfmt::skip] // as above
 #[path = "../../../src/error.rs"]
 mod error;
 #[rustfmt::skip] // as above
@@ -22,6 +28,7 @@ mod lock;
 pub mod storage;
 pub mod sys;
 
+pub use crate::borrow::BorrowCell;
 pub use crate::error::{AccessError, InitError};
 pub use crate::per_thread::PerThread;
 pub use crate::thread_local::{reclaim, NoInit, ThreadLocal};

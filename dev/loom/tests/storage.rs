@@ -8,8 +8,9 @@ mod common;
 
 use common::*;
 use loom::sync::Mutex;
+use os_thread_local_loom::per_thread::RefMut;
 use os_thread_local_loom::storage::fill_pool;
-use os_thread_local_loom::{reclaim, AccessError, PerThread, ThreadLocal};
+use os_thread_local_loom::{reclaim, AccessError, BorrowCell, NoInit, PerThread, ThreadLocal};
 use std::cell::{Cell, RefCell};
 
 /// The last owner drops the object, whichever thread that is.
@@ -317,6 +318,59 @@ fn adoption_against_an_exit() {
         let mut object = Arc::try_unwrap(object).unwrap_or_else(|_| unreachable!());
         let values: Vec<u32> = object.iter_mut().map(|v| v.0.get()).collect();
         assert!(values == [2] || values == [1, 1], "{:?}", values);
+    });
+}
+
+/// A value whose accesses loom watches.
+struct Watched(loom::cell::UnsafeCell<u32>, #[allow(dead_code)] Citizen);
+
+impl Watched {
+    fn new() -> Watched {
+        Watched(loom::cell::UnsafeCell::new(0), Citizen::new())
+    }
+
+    fn add_one(&mut self) -> u32 {
+        self.0.with_mut(|n| {
+            // SAFETY: the value is borrowed exclusively.
+            unsafe {
+                *n += 1;
+                *n
+            }
+        })
+    }
+}
+
+/// The guard of an ended thread is dropped while a thread that inherits the value borrows: it gets the value as the guard left it,
+/// or a new one.
+#[test]
+fn a_guard_that_ends_against_an_heir() {
+    Model { preemptions: 4, ..Model::new("") }.run(|| {
+        let object: PerThread<BorrowCell<Watched>, NoInit> = PerThread::without_init();
+        let object = Arc::new(Boxed::new(object));
+        let handed = Arc::new(Mutex::new(None));
+        let ended = {
+            let (object, handed) = (object.clone(), handed.clone());
+            spawn(move || {
+                let guard = object.borrow_mut_or(Watched::new);
+                // SAFETY: the guard is dropped before the object.
+                let guard: RefMut<'static, Watched> = unsafe { std::mem::transmute(guard) };
+                *handed.lock().unwrap() = Some(guard);
+            })
+        };
+        ended.join().unwrap();
+        let mut guard = handed.lock().unwrap().take().unwrap();
+        let heir = {
+            let object = object.clone();
+            spawn(move || {
+                let mut own = object.try_borrow_mut_or(Watched::new).unwrap();
+                let sum = own.add_one();
+                assert!(sum == 1 || sum == 2);
+            })
+        };
+        guard.add_one();
+        drop(guard);
+        heir.join().unwrap();
+        assert_eq!(alive(), object.len());
     });
 }
 

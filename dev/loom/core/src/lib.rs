@@ -460,6 +460,7 @@ pub mod sync {
             as *mut T);
         atomic!(AtomicUsize, usize, |value: usize| value, |word: usize| word);
         atomic!(AtomicIsize, isize, |value: isize| value as usize, |word: usize| word as isize);
+        atomic!(AtomicU16, u16, |value: u16| value as usize, |word: usize| word as u16);
         atomic!(AtomicU32, u32, |value: u32| value as usize, |word: usize| word as u32);
         atomic!(AtomicBool, bool, |value: bool| value as usize, |word: usize| word != 0);
 
