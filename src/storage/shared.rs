@@ -201,29 +201,32 @@ impl Pool {
         *list = Some(record);
     }
 
-    /// Checks one record that had values when it was pooled, the next one at each call, and removes it if its objects are gone. So the
-    /// pool shrinks after a peak, by one record at the end of each later thread.
+    /// Checks records that had values when they were pooled, the next two at each call, and removes one whose objects are gone. So the
+    /// pool shrinks after a peak, by one record at the end of each later thread. Two, because the first is the record that was just pooled,
+    /// if threads come one after another.
     pub(crate) fn trim(&mut self) -> Option<NonNull<Record>> {
-        // SAFETY: pooled records are alive (invariant 9), and `trimmed` is one of them: `pop` clears it with its record.
-        unsafe {
-            let link = match &self.trimmed {
-                Some(record) => record.as_ref().next_in_pool(),
-                None => Cell::from_mut(&mut self.with_values),
-            };
-            let record = match link.get() {
-                Some(record) => record,
-                None => {
-                    self.trimmed = None;
-                    return None;
+        for _ in 0..2 {
+            // SAFETY: pooled records are alive (invariant 9), and `trimmed` is one of them: `pop` clears it with its record.
+            unsafe {
+                let link = match &self.trimmed {
+                    Some(record) => record.as_ref().next_in_pool(),
+                    None => Cell::from_mut(&mut self.with_values),
+                };
+                let record = match link.get() {
+                    Some(record) => record,
+                    None => {
+                        self.trimmed = None;
+                        return None;
+                    }
+                };
+                if !record.as_ref().has_object_owned() {
+                    link.set(record.as_ref().next_in_pool().get());
+                    return Some(record);
                 }
-            };
-            if record.as_ref().has_object_owned() {
                 self.trimmed = Some(record);
-                return None;
             }
-            link.set(record.as_ref().next_in_pool().get());
-            Some(record)
         }
+        None
     }
 
     /// Chooses the stripe with the fewest records for a new one, and counts it there.
