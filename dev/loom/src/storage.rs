@@ -4,8 +4,14 @@
 #[path = "../../../src/storage/arena.rs"]
 mod arena;
 #[rustfmt::skip] // as above
+#[path = "../../../src/storage/arrival.rs"]
+mod arrival;
+#[rustfmt::skip] // as above
 #[path = "../../../src/storage/current.rs"]
 mod current;
+#[rustfmt::skip] // as above
+#[path = "../../../src/storage/entries.rs"]
+mod entries;
 #[rustfmt::skip] // as above
 #[path = "../../../src/storage/exit.rs"]
 mod exit;
@@ -38,10 +44,11 @@ mod slot;
 mod value;
 
 pub(crate) use self::current::reclaim;
-pub use self::root::is_direct_read;
+pub use self::root::is_signal_safe;
 pub(crate) use self::slot::{ObjectSlot, Pointers, Taken, ThreadSlot};
 
-use self::record::{Record, State};
+use self::entries::State;
+use self::record::{Current, Record};
 use std::ffi::c_void;
 use std::ptr::NonNull;
 
@@ -103,26 +110,28 @@ pub fn after_fork_in_child() {
 }
 
 fn new_record() -> NonNull<Record> {
-    let record = Record::allocate().expect("there is memory");
     let stripe = shared::pool().choose_stripe();
+    let record = Record::allocate(stripe).expect("there is memory");
     // SAFETY: the record is new, and lives until it leaves the stripe.
-    unsafe {
-        Record::set_stripe(record, stripe);
-        shared::stripe(stripe).join(record);
-    }
+    unsafe { shared::stripe(stripe).join(record) };
     record
 }
 
 /// Fills the pool, and adds a record for one thread: the record of that thread is not pooled when it ends, but leaves its stripe, from
 /// between others.
 pub fn fill_pool() {
-    let holding = new_record();
-    // SAFETY: the record is new.
-    unsafe { shared::pool().push(holding, true) };
+    let with_values = new_record();
+    // SAFETY: the record is new. While it is pooled it has a value, and then none: as if its object had been dropped.
+    unsafe {
+        let own = Current::new(with_values);
+        own.count_object_owned();
+        shared::pool().push(with_values);
+        own.count_object_owned_taken();
+    }
     loop {
         let record = new_record();
         // SAFETY: as above.
-        if !unsafe { shared::pool().push(record, false) } {
+        if !unsafe { shared::pool().push(record) } {
             free(record);
             return;
         }
@@ -131,7 +140,7 @@ pub fn fill_pool() {
 
 /// # Panics
 /// If the record, which is in no pool, is not as the end of a thread should leave it when no object is left.
-fn check(record: &Record) {
+fn check(record: Current) {
     assert!(!record.has_orphans(), "an ended record has orphans");
     // Those that models use.
     for number in (0..5).chain(32..36).chain(62..65) {
@@ -145,7 +154,7 @@ fn free(record: NonNull<Record>) {
     // SAFETY: it leaves its stripe before it is freed.
     unsafe {
         let mut numbers = shared::numbers();
-        record.as_ref().numbers.keep_few(true, |number| numbers.give_back(number));
+        Current::new(record).numbers.keep_few(true, |number| numbers.give_back(number));
         numbers.set_limit();
         drop(numbers);
         let stripe = record.as_ref().stripe();
@@ -163,7 +172,7 @@ pub fn free_pooled_records() {
         match pooled {
             Some(record) => {
                 // SAFETY: out of the pool, this thread alone has it.
-                check(unsafe { record.as_ref() });
+                check(unsafe { Current::new(record) });
                 free(record);
             }
             None => return,
@@ -173,5 +182,6 @@ pub fn free_pooled_records() {
 
 /// Whether what stands in the root slot is a record, not a sentinel.
 pub(crate) fn is_record(value: *mut c_void) -> bool {
-    NonNull::new(value.cast()).and_then(record::record_at).is_some()
+    // SAFETY: the slot leads to a sentinel or to a record that is alive.
+    NonNull::new(value.cast()).and_then(|entries| unsafe { record::record_at(entries) }).is_some()
 }
