@@ -17,7 +17,7 @@ pub mod no_std {}
 #[doc = include_str!("../docs/VENDORING.md")]
 pub mod vendoring {}
 
-#[doc = "[custom]: crate::custom\n[is_direct_read]: crate::is_direct_read\n"]
+#[doc = "[custom]: crate::custom\n[is_signal_safe]: crate::is_signal_safe\n"]
 #[doc = include_str!("../docs/PLATFORMS.md")]
 pub mod platforms {}
 
