@@ -76,11 +76,11 @@
 //! 9. A record is in a stripe from its creation on, and is freed after it has left the stripe, which it does under the
 //!    stripe's lock. So it is alive while a root slot, a stripe or the pool leads to it.
 //! 10. Where the thread word is in use, a signal handler may call `with_existing` between any two instructions of its thread.
-//!    What it reads is atomic: the object's word, the thread word, entries and table, kind, and the list that leads to claimed values. A
-//!    store that publishes follows those that prepare it, and one that unlinks precedes the reuse of the memory, with a compiler fence
-//!    between them. The thread word leads to a sentinel before the record is pooled.
+//!     What it reads is atomic: the object's word, the thread word, entries and table, kind, and the list that leads to claimed values. A
+//!     store that publishes follows those that prepare it, and one that unlinks precedes the reuse of the memory, with a compiler fence
+//!     between them. The thread word leads to a sentinel before the record is pooled.
 //! 11. A thread may end inside of any user code: a forced unwind (`pthread_exit`, a cancellation), with or without the destructors of the
-//!    frames that it passes. So a value leaves its list before it is destroyed, and the record is in the key while values are.
+//!     frames that it passes. So a value leaves its list before it is destroyed, and the record is in the key while values are.
 //!
 //! # Layers
 //!
