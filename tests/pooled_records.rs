@@ -3,6 +3,8 @@
 
 // Without the harness, so that no other thread allocates.
 
+#![allow(clippy::type_complexity)] // tables of functions
+
 mod common;
 
 use common::in_thread;

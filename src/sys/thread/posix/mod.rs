@@ -113,7 +113,7 @@ impl Threads for System {
 
     #[cfg(not(miri))]
     fn install_hooks(hooks: &'static Hooks) -> bool {
-        if is_unloadable() {
+        if HAS_LOADER && is_unloadable() {
             pin_library();
         }
         at_fork(hooks.before_fork, hooks.after_fork_in_parent, hooks.after_fork_in_child)
