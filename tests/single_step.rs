@@ -8,6 +8,7 @@
 
 #![cfg(feature = "alloc")]
 #![cfg(all(target_os = "linux", target_arch = "x86_64", target_pointer_width = "64", not(miri)))]
+#![allow(clippy::drop_non_drop)] // where a value ends
 
 use std::arch::asm;
 use std::ffi::c_void;
