@@ -1,0 +1,153 @@
+//! Objects that are made and dropped in the last round of key destructors: what cannot be destroyed any more is leaked, but it is little, and
+//! it does not make anything larger for threads that do nothing wrong. In particular, a leaked record keeps no slot numbers.
+
+// Without the harness, so that no other thread allocates.
+
+#[cfg(not(unix))]
+fn main() {}
+
+#[cfg(unix)]
+mod children;
+#[cfg(unix)]
+mod common;
+
+#[cfg(unix)]
+fn main() {
+    // LeakSanitizer and Valgrind find what is leaked on purpose. ThreadSanitizer has taken its state down in the last round.
+    if children::times("OS_THREAD_LOCAL_LATE_FIRST_USES", 1) != 0
+        && children::times("OS_THREAD_LOCAL_ROUNDS", unix::ROUNDS) == unix::ROUNDS
+    {
+        unix::main();
+    }
+}
+
+#[cfg(unix)]
+mod unix {
+    use super::{children, common};
+    use common::{in_thread, most_in_new_threads};
+    use os_thread_local::key::StaticDestructorKey;
+    use os_thread_local::{AccessError, PerThread, ThreadLocal};
+    use std::alloc::{GlobalAlloc, Layout, System};
+    use std::ffi::c_void;
+    use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering::SeqCst};
+
+    struct Counting;
+
+    static LIVE: AtomicIsize = AtomicIsize::new(0);
+
+    // SAFETY: hands everything on to the system's allocator, and counts.
+    unsafe impl GlobalAlloc for Counting {
+        unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+            LIVE.fetch_add(layout.size() as isize, SeqCst);
+            // SAFETY: as our caller promises.
+            unsafe { System.alloc(layout) }
+        }
+
+        unsafe fn dealloc(&self, p: *mut u8, layout: Layout) {
+            LIVE.fetch_sub(layout.size() as isize, SeqCst);
+            // SAFETY: as our caller promises.
+            unsafe { System.dealloc(p, layout) }
+        }
+    }
+
+    #[global_allocator]
+    static ALLOCATOR: Counting = Counting;
+
+    /// What a thread leaks, in bytes: a record, and a table for the numbers of the objects.
+    const LEAK: isize = 4 * 1024;
+    /// What another thread's first use of a new object takes.
+    const INNOCENT: usize = 8 * 1024;
+
+    /// PTHREAD_DESTRUCTOR_ITERATIONS.
+    pub const ROUNDS: usize = 4;
+
+    #[derive(Clone, Copy, Debug)]
+    enum Before {
+        Nothing,
+        Plain,
+        Drops,
+    }
+
+    struct Drops(u64);
+
+    impl Drop for Drops {
+        fn drop(&mut self) {
+            assert_eq!(self.0, 1);
+            self.0 = 0;
+        }
+    }
+
+    static PLAIN: ThreadLocal<u64> = ThreadLocal::new(|| 1);
+    static DROPS: ThreadLocal<Drops> = ThreadLocal::new(|| Drops(1));
+
+    /// Created after the crate's key: in the last round, nothing of the crate's runs after the destructor.
+    static KEY: StaticDestructorKey = StaticDestructorKey::new(last);
+    static CALLS: AtomicUsize = AtomicUsize::new(0);
+
+    fn set_key(round: usize) {
+        let word = std::ptr::null_mut::<u8>().wrapping_add(round).cast();
+        // SAFETY: the destructor takes any word.
+        unsafe { KEY.set(word) }.unwrap()
+    }
+
+    unsafe extern "system" fn last(round: *mut c_void) {
+        let round = round as usize;
+        if round < ROUNDS {
+            return set_key(round + 1);
+        }
+        CALLS.fetch_add(1, SeqCst);
+        objects();
+    }
+
+    fn objects() {
+        let drops: Vec<ThreadLocal<Drops>> =
+            (0..10).map(|_| ThreadLocal::new(|| Drops(1))).collect();
+        for object in &drops {
+            // A thread whose values were destroyed makes none.
+            let got = object.try_with(|v| assert_eq!(v.0, 1));
+            assert!(matches!(got, Ok(()) | Err(AccessError::Destroyed)), "{:?}", got);
+        }
+        let plain: Vec<ThreadLocal<u64>> = (0..10).map(|_| ThreadLocal::new(|| 1)).collect();
+        plain.iter().for_each(|object| object.with(|v| assert_eq!(*v, 1)));
+        let owned: Vec<PerThread<u64>> = (0..10).map(|_| PerThread::new(|| 1)).collect();
+        owned.iter().for_each(|object| object.with(|v| assert_eq!(*v, 1)));
+    }
+
+    fn one_thread(before: Before) {
+        in_thread(move || {
+            match before {
+                Before::Nothing => {}
+                Before::Plain => PLAIN.with(|_| ()),
+                Before::Drops => DROPS.with(|_| ()),
+            }
+            set_key(1);
+        });
+    }
+
+    pub fn main() {
+        DROPS.with(|_| ());
+        PLAIN.with(|_| ());
+        set_key(0);
+        let threads = children::fewer(500);
+        for before in [Before::Nothing, Before::Plain, Before::Drops] {
+            for _ in 0..2 {
+                let (calls, live) = (CALLS.load(SeqCst), LIVE.load(SeqCst));
+                (0..threads).for_each(|_| one_thread(before));
+                assert_eq!(CALLS.load(SeqCst) - calls, threads);
+                let leak = (LIVE.load(SeqCst) - live) / threads as isize;
+                let innocent = most_in_new_threads(8, || {
+                    let live = LIVE.load(SeqCst);
+                    let object = ThreadLocal::new(|| 1);
+                    object.with(|_| ());
+                    (LIVE.load(SeqCst) - live).max(0) as usize
+                });
+                println!(
+                    "late_leaks: {} threads that had used {:?} leaked {} bytes each (at most {}); a first use of another thread's \
+                     takes {} (at most {})",
+                    threads, before, leak, LEAK, innocent, INNOCENT
+                );
+                assert!(leak < LEAK && innocent < INNOCENT);
+            }
+        }
+    }
+}
