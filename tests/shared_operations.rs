@@ -149,4 +149,50 @@ mod counted {
         barrier.wait();
         thread.join().unwrap();
     }
+
+    /// How often the crate's key destructor acquires a lock in a thread that runs `f`: counted by the destructor of a later key.
+    #[cfg(unix)]
+    fn locks_at_the_end(f: fn()) -> usize {
+        use os_thread_local::key::DestructorKey;
+        use std::ffi::c_void;
+        use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+        static LOCKS: AtomicUsize = AtomicUsize::new(0);
+        unsafe extern "system" fn later(before: *mut c_void) {
+            LOCKS.store(shared_operations().0 - before as usize, SeqCst);
+        }
+        // The crate's key is there.
+        ThreadLocal::new(|| 1).with(|_| ());
+        let key = Arc::new(DestructorKey::new(later).unwrap());
+        let theirs = key.clone();
+        in_thread(move || {
+            f();
+            let (locks, _) = shared_operations();
+            // SAFETY: the destructor takes any word but null.
+            unsafe { theirs.set(std::ptr::null_mut::<u8>().wrapping_add(locks).cast()) }.unwrap();
+            // The main thread drops the key.
+            drop(theirs);
+        });
+        LOCKS.load(SeqCst)
+    }
+
+    /// If an initializer of a `PerThread` fails, nothing of the thread's is left in its entries, and they are not searched.
+    #[test]
+    #[cfg(unix)]
+    fn the_end_of_a_thread_does_not_search_for_what_initializers_have_left() {
+        static FAILS: PerThread<u32> = PerThread::new(|| panic!("planned"));
+        static MADE: PerThread<u32> = PerThread::new(|| 1);
+        let made = || MADE.with(|_| ());
+        let failed = || {
+            MADE.with(|_| ());
+            let hook = std::panic::take_hook();
+            std::panic::set_hook(Box::new(|_| ()));
+            assert!(std::panic::catch_unwind(|| FAILS.with(|_| ())).is_err());
+            std::panic::set_hook(hook);
+            assert!(FAILS.with_or_try(|| Err(1), |_| ()).is_err());
+        };
+        // Where threads of other tests have filled the pool, it takes more.
+        let least = |f: fn()| (0..50).map(|_| locks_at_the_end(f)).min();
+        assert_eq!(least(failed), least(made));
+    }
 }
