@@ -215,8 +215,12 @@ fn begin(phase: usize) {
 /// Uses objects when it is destroyed: such as have values, such as had some, and new ones.
 struct UsesObjects(Option<&'static Set>);
 
+/// How many were destroyed. A thread whose record is lost destroys none.
+static USERS: AtomicUsize = ZERO;
+
 impl Drop for UsesObjects {
     fn drop(&mut self) {
+        USERS.fetch_add(1, SeqCst);
         let before = (PHASE.load(SeqCst), CURRENT.load(SeqCst));
         begin(IN_A_DESTRUCTOR);
         let _ = INLINE.drops.try_with(|_| ());
@@ -396,6 +400,7 @@ fn a_handler_finds_whole_values_after_every_instruction() {
         let all = NAMES.iter().zip(bits).map(|(name, bits)| (*name, phases(bits.load(SeqCst))));
         all.filter(|(_, phases)| !phases.is_empty()).collect()
     };
+    assert_eq!(USERS.load(SeqCst), 4, "two of each thread");
     assert_eq!(phases(&WRONG), [], "values that are not whole, or of another thread");
     assert_eq!(phases(&MISSING), [], "values that were not found");
     assert!(STEPS.iter().all(|steps| steps.load(SeqCst) > 50), "{:?}", STEPS);
