@@ -36,6 +36,14 @@ const LIVE_THREAD_HAS_VALUES: usize = 2;
 const ENDED_THREAD_HAS_SET_ITS_OWN: usize = 3;
 static WITH_DROPS: AtomicBool = AtomicBool::new(false);
 
+/// What the thread that ends has used: its record ends in different ways.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Uses {
+    Plain,
+    PerThread,
+    Drops,
+}
+
 fn at(step: usize) -> bool {
     STEP.load(SeqCst) == step
 }
@@ -88,14 +96,20 @@ fn an_ended_thread_does_not_reach_the_record_that_it_had() {
     set_key(1);
     set_key(0);
 
-    for with_drops in [false, true, false, true] {
+    // A second time with pooled records.
+    for uses in
+        [Uses::Plain, Uses::PerThread, Uses::Drops, Uses::Plain, Uses::PerThread, Uses::Drops]
+    {
+        let with_drops = uses == Uses::Drops;
         WITH_DROPS.store(with_drops, SeqCst);
         STEP.store(0, SeqCst);
         WHICH.store(1, SeqCst);
         let ends = thread::spawn(move || {
             PLAIN.set(1);
             IN_TABLE.set(1);
-            PER_THREAD.with(|v| v.set(1));
+            if uses == Uses::PerThread {
+                PER_THREAD.with(|v| v.set(1));
+            }
             if with_drops {
                 DROPS.with(|v| assert_eq!(v.name, 1));
             }
