@@ -151,7 +151,7 @@ fn main() {
 fn numbers() {
     const OBJECTS: usize = 270;
     /// A table for 512 numbers. It has room for 380 of the objects; if the records kept all cached numbers, for 180.
-    const SHORT_TABLE: isize = 6 * 1024;
+    const SHORT_TABLE: isize = 768 * std::mem::size_of::<usize>() as isize;
     static KEEPS: PerThread<u32> = PerThread::new(|| 1);
     let left = Mutex::new(Vec::with_capacity(4 * THREADS));
     threads(|all_here| {
