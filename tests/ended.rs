@@ -196,7 +196,7 @@ fn check(order: Order, before: Before, first: usize, seen: &Round) -> Result<(),
     is_there(seen.fresh_plain, "fresh_plain")?;
     if ours_until(order, seen.round) >= ended {
         // Later rounds are unspecified without the word.
-        if WORD || seen.round <= ended + 2 {
+        if WORD || ours_until(order, seen.round) <= ended + 1 {
             is(seen.used, Got::Destroyed, "used")?;
             is(seen.fresh, Got::Destroyed, "fresh")?;
         }

@@ -35,10 +35,10 @@ mod counted {
         }
     }
 
-    /// A thread that has a record, and has made and dropped an object.
+    /// A thread that has a record, and has dropped as many objects as it takes until it caches their numbers.
     fn warmed_up<R: Send + 'static>(f: impl FnOnce() -> R + Send + 'static) -> R {
         in_thread(|| {
-            for _ in 0..3 {
+            for _ in 0..32 {
                 ThreadLocal::new(WithDrop::default).with(|_| ());
                 PerThread::new(|| 1).with(|_| ());
             }
@@ -143,6 +143,8 @@ mod counted {
             wait.wait();
         });
         barrier.wait();
+        // As in `warmed_up`.
+        (0..32).for_each(|_| ThreadLocal::new(|| 1).with(|_| ()));
         // One lock for each object: its values are in the one record of that thread, whatever other threads there are.
         let dropped = count(|| drop(objects));
         assert!(dropped.0 <= 100 + 100 / 8, "{:?}", dropped);

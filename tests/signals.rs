@@ -1,7 +1,7 @@
 //! `with_existing` in a signal handler: it finds the thread's value wherever the handler interrupts the thread, also inside the crate.
 //! `try_borrow_mut` of a value that the thread has: the handler gets a whole value, or `Borrowed`.
 //!
-//! POSIX does not say that `pthread_getspecific` may be called there; these systems only read memory in it.
+//! Where the crate reads a key, POSIX does not say that `pthread_getspecific` may be called there; on these systems it works.
 
 #![cfg(feature = "alloc")]
 #![cfg(all(any(target_os = "linux", target_vendor = "apple", target_os = "freebsd"), not(miri)))]

@@ -9,7 +9,7 @@ use super::exit::{self, on_key_destructor, HOOKS};
 use super::record::{self, Current, Record};
 use super::root::{self, Root};
 use super::shared;
-use crate::sys::{System, Threads};
+use crate::sys::{Keys, System, Threads};
 use crate::AccessError;
 use core::mem;
 use core::ptr::NonNull;
@@ -41,6 +41,9 @@ pub(super) fn current_or_new() -> Result<Current, AccessError> {
 
 #[cold]
 fn create_root() -> Result<Root, AccessError> {
+    if !System::MAY_ALLOCATE {
+        return root::get_or_create(on_key_destructor);
+    }
     if shared::is_arriving() {
         return Err(AccessError::Recursive);
     }

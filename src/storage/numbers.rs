@@ -407,7 +407,7 @@ impl NumberCache {
     const FEW: usize = if SMALL { 1 } else { 4 };
     /// How many numbers a thread releases before it caches them. A thread that uses the crate for the first time in the last round of key
     /// destructors leaks its record; the numbers in it would make the tables of all later threads longer.
-    const TRIAL: u8 = if SMALL { 0 } else { 64 };
+    const TRIAL: u8 = if SMALL { 0 } else { 32 };
 
     pub(crate) const fn new() -> Self {
         #[allow(clippy::declare_interior_mutable_const)] // the initial value of an array

@@ -162,12 +162,33 @@ impl Root {
             }
         });
         // SAFETY: the key is live, and its destructor accepts records.
-        let stored = unsafe { System::set(self.key(), record.as_ptr().cast()) };
+        let stored = unsafe { self.set_record(record) };
         if let (Some(distance), Some(before), false) = (self.distance(), before, stored) {
             // SAFETY: `find` returned the distance, and the value is what the word held.
             unsafe { word::write(distance, before) };
         }
         stored
+    }
+
+    /// Sets the key to the calling thread's record.
+    ///
+    /// Without the word, it looks whether the record is there: a signal handler may have cleared it (`Keys::GET_MAY_CLEAR`). That happens once,
+    /// because all that belongs to the value has been stored then.
+    ///
+    /// # Safety
+    /// The record is the calling thread's.
+    #[inline]
+    unsafe fn set_record(self, record: NonNull<Record>) -> bool {
+        let value = record.as_ptr().cast();
+        // SAFETY: the key is live, and its destructor accepts records.
+        unsafe {
+            let stored = System::set(self.key(), value);
+            let check = System::GET_MAY_CLEAR && !self.has_word();
+            if stored && check && System::get(self.key()) != value {
+                return System::set(self.key(), value);
+            }
+            stored
+        }
     }
 
     /// Puts a sentinel into the calling thread's slot, where no record is (any more, in the key). `false` if the system has no memory for

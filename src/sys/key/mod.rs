@@ -33,11 +33,19 @@ pub(crate) trait Keys {
     /// `create` returned the key before, and it has not been deleted. The key's destructor accepts the value.
     unsafe fn set(key: Self::Key, value: *mut c_void) -> bool;
 
-    /// Whether `set` may call `malloc` when a thread sets the key for the first time.
+    /// Whether `create`, or `set` when a thread sets a key for the first time, may call `malloc`.
+    #[cfg(feature = "alloc")]
+    const MAY_ALLOCATE: bool = false;
+
+    /// Whether `set` may do so for this key.
     #[cfg(feature = "alloc")]
     fn set_may_allocate(_: Self::Key) -> bool {
-        false
+        Self::MAY_ALLOCATE
     }
+
+    /// Whether a `get` in a signal handler that interrupts the thread's first `set` may clear the value.
+    #[cfg(feature = "alloc")]
+    const GET_MAY_CLEAR: bool = false;
 
     /// Deletes a key. Whether destructors still run depends on the system; `crate::key` documents it.
     ///

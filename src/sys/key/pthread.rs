@@ -139,18 +139,24 @@ impl Keys for System {
         unsafe { pthread_setspecific(key, value) == 0 }
     }
 
-    /// Not in musl and what descends from it, Apple's libc and bionic, which have an array in each thread. glibc has one for the first 32
-    /// keys (`pthread_setspecific.c`).
+    /// Not in musl and what descends from it, Apple's libc and bionic, which have an array in each thread.
+    #[cfg(feature = "alloc")]
+    const MAY_ALLOCATE: bool = !cfg!(any(
+        target_env = "musl",
+        target_os = "android",
+        target_os = "emscripten",
+        target_os = "wasi",
+        target_vendor = "apple",
+    ));
+
+    /// glibc's `pthread_getspecific` takes a value whose sequence number is not stored yet for one of a deleted key.
+    #[cfg(feature = "alloc")]
+    const GET_MAY_CLEAR: bool = cfg!(target_env = "gnu");
+
+    /// glibc has an array for the first 32 keys (`pthread_setspecific.c`).
     #[cfg(feature = "alloc")]
     fn set_may_allocate(key: Key) -> bool {
-        const WITHOUT_ARRAY: bool = !cfg!(any(
-            target_env = "musl",
-            target_os = "android",
-            target_os = "emscripten",
-            target_os = "wasi",
-            target_vendor = "apple",
-        ));
-        WITHOUT_ARRAY && !(cfg!(target_env = "gnu") && Self::to_bits(key) < 32)
+        Self::MAY_ALLOCATE && !(cfg!(target_env = "gnu") && Self::to_bits(key) < 32)
     }
 
     unsafe fn delete(key: Key) {
