@@ -69,6 +69,14 @@ const MOST_KEYS: usize = 8;
 /// The keys that are there, with their destructors.
 static KEYS: Mutex<[Option<Destructor>; MOST_KEYS]> = Mutex::new([None; MOST_KEYS]);
 
+/// Whether each key was created: loom complains when a thread uses one and has not seen that.
+static CREATED: Created = Created([NOT_CREATED; MOST_KEYS]);
+const NOT_CREATED: core::cell::Cell<bool> = core::cell::Cell::new(false);
+struct Created([core::cell::Cell<bool>; MOST_KEYS]);
+
+// SAFETY: loom runs its threads one at a time.
+unsafe impl Sync for Created {}
+
 fn keys() -> MutexGuard<'static, [Option<Destructor>; MOST_KEYS]> {
     KEYS.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
@@ -122,16 +130,17 @@ impl Keys for System {
         let mut keys = keys();
         let key = keys.iter().position(Option::is_none)?;
         keys[key] = destructor;
+        CREATED.0[key].set(true);
         Some(key)
     }
 
     unsafe fn get(key: usize) -> *mut c_void {
-        assert!(keys()[key].is_some(), "a deleted key is read");
+        assert!(CREATED.0[key].get() && keys()[key].is_some(), "a deleted key is read");
         with_values(|values| values.get()[key])
     }
 
     unsafe fn set(key: usize, value: *mut c_void) -> bool {
-        assert!(keys()[key].is_some(), "a deleted key is written");
+        assert!(CREATED.0[key].get() && keys()[key].is_some(), "a deleted key is written");
         with_values(|values| {
             let mut all = values.get();
             all[key] = value;
@@ -145,6 +154,7 @@ impl Keys for System {
     }
 
     unsafe fn delete(key: usize) {
+        CREATED.0[key].set(false);
         assert!(keys()[key].take().is_some(), "a key is deleted twice");
     }
 }
