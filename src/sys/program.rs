@@ -35,6 +35,9 @@ pub(crate) fn module() -> Module {
     /// The offset of `e_phoff`, the distance of the program headers, in `Elf32_Ehdr` and `Elf64_Ehdr` (elf(5)).
     const PHOFF: usize = if mem::size_of::<usize>() == 8 { 32 } else { 28 };
 
+    #[cfg(feature = "ffi-check")] // as in `thread::posix`
+    crate::same_function!(getauxval, libc::getauxval, "C", (_));
+
     // SAFETY: the header is memory of this module, of 52 bytes at least, and is never written. `getauxval` has no preconditions.
     unsafe {
         let header: *const u8 = &__ehdr_start;

@@ -21,6 +21,16 @@ same_function!(process::getpid, libc::getpid, "C", ());
 #[cfg(not(feature = "without-sched_yield"))]
 same_function!(super::sched_yield, libc::sched_yield, "C", ());
 
+// Ours is only compared with others, so an integer stands for what may be a pointer.
+#[cfg(not(feature = "without-pthread_self"))]
+const _: () = {
+    use crate::abi;
+    let ours = abi::of(super::pthread_self as unsafe extern "C" fn() -> _);
+    let theirs = abi::of(libc::pthread_self as unsafe extern "C" fn() -> _);
+    assert!(ours.arguments.is_empty() && theirs.arguments.is_empty());
+    assert!(abi::same_word(ours.result, theirs.result), "a `pthread_t` has another size");
+};
+
 #[cfg(not(feature = "without-Dl_info"))]
 const _: () = {
     use libc::Dl_info as Theirs;

@@ -47,8 +47,9 @@ pub(crate) use self::current::reclaim;
 pub use self::root::is_signal_safe;
 pub(crate) use self::slot::{ObjectSlot, Pointers, Taken, ThreadSlot};
 
-use self::entries::State;
+use self::entries::{sentinel, Kind, State};
 use self::record::{Current, Record};
+use crate::{lock, sys};
 use std::ffi::c_void;
 use std::ptr::NonNull;
 
@@ -91,22 +92,52 @@ pub fn release_stripes(stripes: Stripes) {
     }
 }
 
-/// Forks the process while other threads hold all locks. The calling thread goes on as the only one of the child, which `enter_child`
-/// gives its process id.
-pub fn fork(enter_child: impl FnOnce()) {
-    let guards = (0..STRIPES).map(shared::stripe);
-    guards.for_each(|guard| guard.abandon());
-    shared::numbers().abandon();
-    shared::pool().abandon();
-    // SAFETY: as a fork does.
-    unsafe { shared::before_fork() };
-    enter_child();
+/// The beginning of an execution.
+pub fn begin() {
+    lock::begin();
+    sys::begin();
 }
 
-/// The handler that runs in the child.
-pub fn after_fork_in_child() {
+/// Forks the process while other threads hold all locks. The calling thread goes on as the only one of the child, once it has joined
+/// those that stay behind. The child's handlers are the caller's business: the result says how many there are.
+pub fn fork() -> usize {
+    let handlers = sys::begin_fork();
+    // SAFETY: as a fork does.
+    (0..handlers).for_each(|_| unsafe { shared::before_fork() });
+    (0..STRIPES).for_each(|index| drop(shared::stripe(index)));
+    drop(shared::numbers());
+    drop(shared::pool());
+    lock::abandon_all();
+    core::forked();
+    sys::enter_child();
+    handlers
+}
+
+/// The handlers that run in the child.
+pub fn after_fork_in_child(handlers: usize) {
     // SAFETY: `fork` was called.
-    unsafe { shared::after_fork_in_child() };
+    (0..handlers).for_each(|_| unsafe { shared::after_fork_in_child() });
+}
+
+/// Forks the process, and goes on as the parent. Another library has a handler, too, which runs after the crate's.
+pub fn fork_as_parent(other_handler: impl FnOnce()) {
+    let handlers = sys::begin_fork();
+    // SAFETY: as a fork does.
+    (0..handlers).for_each(|_| unsafe { shared::before_fork() });
+    other_handler();
+    sys::end_fork();
+    // SAFETY: as above.
+    (0..handlers).for_each(|_| unsafe { shared::after_fork_in_parent() });
+}
+
+/// Acquires and releases a lock.
+pub fn acquire_a_lock() {
+    drop(shared::pool());
+}
+
+/// Creates the root, but no record.
+pub fn create_root() {
+    root::get_or_create(exit::on_key_destructor).unwrap();
 }
 
 fn new_record() -> NonNull<Record> {
@@ -178,6 +209,11 @@ pub fn free_pooled_records() {
             None => return,
         }
     }
+}
+
+/// What the thread word leads to at first.
+pub(crate) fn initial_word() -> *mut c_void {
+    sentinel(Kind::NoRecord).as_ptr().cast()
 }
 
 /// Whether what stands in the root slot is a record, not a sentinel.

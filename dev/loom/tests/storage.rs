@@ -46,6 +46,24 @@ fn a_threads_end_against_the_drop_of_an_object_beyond_the_inline_entries() {
     exit_against_drop::<Plain<LARGE>>(33);
 }
 
+/// A record that has memory to free, so that it does not end in the short way, while a dropper leaves an orphan of its arena in its inbox.
+#[test]
+fn an_end_with_memory_to_free_against_the_drop_of_an_object() {
+    Model::new("").run(|| {
+        let (first, large) = (object::<Plain<0>>(), object::<Plain<LARGE>>());
+        let other = {
+            let (first, large) = (first.clone(), large.clone());
+            spawn(move || {
+                large.with(|_| ());
+                first.with(|_| ());
+            })
+        };
+        drop(first);
+        other.join().unwrap();
+        drop(large);
+    });
+}
+
 /// The pool is full when the thread ends: its record leaves the stripe, and is freed, while other threads walk through the stripe.
 #[test]
 fn leaving_a_stripe_against_a_drop() {

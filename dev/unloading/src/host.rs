@@ -1,6 +1,5 @@
-//! The program: `host cycles N LIBRARY...` or `host constructor LIBRARY`.
+//! The program: `host cycles N LIBRARY...` or `host constructor LIBRARY USED`.
 
-use os_thread_local::ThreadLocal;
 use std::env;
 use std::ffi::{c_char, c_void, CString};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -165,31 +164,39 @@ fn cycles(times: usize, paths: &[String]) {
     println!("{} cycles of {} libraries", times, paths.len());
 }
 
-/// A library's constructor uses an object of the program, while the program uses one for the first time. The constructor runs with the loader's
-/// lock held, which the first use takes as well: neither may wait for the other.
-fn constructor(path: &str) {
+/// A library's constructor uses an object of another library, while a thread uses one of the latter for the first time. The constructor runs
+/// with the loader's lock held, which the first use takes as well, to pin its library: neither may wait for the other.
+fn constructor(path: &str, used: &str) {
     static STEP: AtomicUsize = AtomicUsize::new(0);
-    static OBJECT: ThreadLocal<u32> = ThreadLocal::new(|| 1);
+    static USE: AtomicUsize = AtomicUsize::new(0);
+
+    fn use_object() {
+        // SAFETY: the address is that of such a function, in a library that is loaded.
+        unsafe { std::mem::transmute::<usize, extern "C" fn()>(USE.load(SeqCst))() };
+    }
 
     extern "C" fn callback() {
         STEP.store(1, SeqCst);
         // Time for the other thread to come as far as it can; too short a time would only hide a fault.
         thread::sleep(Duration::from_millis(300));
-        OBJECT.with(|v| assert_eq!(*v, 1));
+        use_object();
         STEP.store(2, SeqCst);
     }
 
+    let (used, plugin) = open(used);
+    USE.store(plugin.run as usize, SeqCst);
     let first = thread::spawn(|| {
         while STEP.load(SeqCst) == 0 {
             thread::yield_now();
         }
-        OBJECT.with(|v| assert_eq!(*v, 1));
+        use_object();
     });
     env::set_var("UNLOADING_CALLBACK", (callback as extern "C" fn() as usize).to_string());
     let (library, _) = open(path);
     assert_eq!(STEP.load(SeqCst), 2);
     first.join().unwrap();
     loader::unload(library);
+    loader::unload(used);
     println!("a constructor and a first use at once");
 }
 
@@ -197,7 +204,7 @@ fn main() {
     let arguments: Vec<String> = env::args().skip(1).collect();
     match arguments[0].as_str() {
         "cycles" => cycles(arguments[1].parse().unwrap(), &arguments[2..]),
-        "constructor" => constructor(&arguments[1]),
+        "constructor" => constructor(&arguments[1], &arguments[2]),
         other => panic!("{}?", other),
     }
 }

@@ -33,6 +33,8 @@ struct Watch {
     cells: BTreeMap<usize, Box<UnsafeAccess<()>>>,
     locks: BTreeMap<usize, Box<loom::sync::Mutex<()>>>,
     heap: BTreeMap<usize, HeapBlock>,
+    /// Of forks, which conflict with each access of the threads that stay behind.
+    forks: Box<Loomed>,
 }
 
 // SAFETY: loom runs its threads one at a time.
@@ -68,9 +70,11 @@ pub fn begin() {
         cells: BTreeMap::new(),
         locks: BTreeMap::new(),
         heap: BTreeMap::new(),
+        forks: Box::new(Loomed::new(0)),
     };
     *watch() = Some(new);
     THREADS.store(0, SeqCst);
+    FORKED.store(0, SeqCst);
     EXECUTION.store(1, SeqCst);
 }
 
@@ -122,6 +126,56 @@ fn check_place(heap: &BTreeMap<usize, HeapBlock>, address: usize) {
     }
 }
 
+/// 1 if the process was forked.
+static FORKED: StdUsize = StdUsize::new(0);
+
+loom::thread_local! {
+    static STAYS_BEHIND: ::core::cell::Cell<bool> = ::core::cell::Cell::new(false);
+}
+
+/// What a thread unwinds with that the process does not have any more.
+struct LeftBehind;
+
+/// Runs `f` in a thread of the parent process: a fork stops it before its next access to something watched, and otherwise it stops
+/// before it acquires a lock.
+///
+/// The frames are unwound, so `f` may have nothing in them whose destructor touches what threads share.
+pub fn stay_behind(f: impl FnOnce()) {
+    STAYS_BEHIND.with(|stays| stays.set(true));
+    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)) {
+        Err(payload) if !payload.is::<LeftBehind>() => std::panic::resume_unwind(payload),
+        _ => STAYS_BEHIND.with(|stays| stays.set(false)),
+    }
+}
+
+/// Tells loom that the order of forks and of what the threads do that stay behind makes a difference.
+pub fn touch_forks() {
+    if in_model() {
+        let forks: *const Loomed = &*watch().as_ref().expect("`begin` comes first").forks;
+        // SAFETY: `WATCH` keeps it until the next execution begins.
+        unsafe { &*forks }.fetch_add(0, ::core::sync::atomic::Ordering::Relaxed);
+    }
+}
+
+/// The process is forked, by a thread that must join those that stay behind before it goes on as the child's: one of them may be inside
+/// its last access.
+pub fn forked() {
+    touch_forks();
+    FORKED.store(1, SeqCst);
+}
+
+/// Stops the calling thread if it stays behind and the process was forked, or if it is to stop anyway.
+pub fn stop_if_left_behind(anyway: bool) {
+    if !in_model() || !STAYS_BEHIND.with(|stays| stays.get()) {
+        return;
+    }
+    touch_forks();
+    if anyway || FORKED.load(SeqCst) == 1 {
+        STAYS_BEHIND.with(|stays| stays.set(false));
+        std::panic::resume_unwind(Box::new(LeftBehind));
+    }
+}
+
 fn fail<T>(message: &str) -> T {
     std::panic!("{}", message)
 }
@@ -145,7 +199,13 @@ fn loomed(
         last: plain,
         restore,
     });
-    assert_eq!(word.last, plain, "a word has changed without being touched");
+    if word.last != plain {
+        // A new header in memory of an arena. loom complains if another thread's access is not ordered before this.
+        assert!(block_at(heap, address).is_some(), "a word has changed without being touched");
+        let companion = plain ^ word.first;
+        word.companion.with_mut(|value| *value = companion);
+        word.last = plain;
+    }
     Some((&*word.companion, word.first))
 }
 
@@ -197,9 +257,13 @@ fn access(address: usize) -> Option<*const UnsafeAccess<()>> {
     if !in_model() {
         return None;
     }
+    let held = HELD.with(|held| held.get());
     let mut watch = watch();
     let Watch { spare_cells, cells, heap, .. } = watch.as_mut()?;
-    check_place(heap, address);
+    // On a stack it may be, too, if every access is under a lock: then what was at the address before does no harm.
+    if !held || block_at(heap, address).is_some() {
+        check_place(heap, address);
+    }
     let cell = cells
         .entry(address)
         .or_insert_with(|| spare_cells.pop().unwrap_or_else(|| fail("more CELLS are needed")));
@@ -218,6 +282,7 @@ pub fn lock(address: usize) -> Held {
     if !in_model() {
         return Held(None);
     }
+    stop_if_left_behind(true);
     let lock: *const loom::sync::Mutex<()> = {
         let mut watch = watch();
         let Watch { spare_locks, locks, .. } = watch.as_mut().expect("`begin` comes first");
@@ -341,7 +406,7 @@ pub mod sync {
     pub use ::core::sync::*;
 
     pub mod atomic {
-        use super::super::{accessed, in_model, loomed, touch, watch, Loomed};
+        use super::super::{accessed, in_model, loomed, stop_if_left_behind, touch, watch, Loomed};
         pub use ::core::sync::atomic::*;
 
         macro_rules! atomic {
@@ -364,6 +429,7 @@ pub mod sync {
                     }
 
                     fn loomed(&self, store: bool) -> Option<(&Loomed, usize)> {
+                        stop_if_left_behind(false);
                         let address = self as *const Self as usize;
                         let (companion, first) = loomed(address, $from(self.plain()), Self::restore)?;
                         touch(address, store);

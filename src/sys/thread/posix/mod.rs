@@ -24,10 +24,29 @@ use crate::sys::program::{module, Module};
 use crate::sys::System;
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
+/// `pthread_t`: an integer or a pointer. Of 32 bits, the upper half of the register is undefined where a word has 64.
+#[cfg(any(
+    target_os = "aix",
+    target_os = "illumos",
+    target_os = "nto",
+    target_os = "nuttx",
+    target_os = "qurt",
+    target_os = "solaris",
+))]
+type Thread = u32;
+#[cfg(not(any(
+    target_os = "aix",
+    target_os = "illumos",
+    target_os = "nto",
+    target_os = "nuttx",
+    target_os = "qurt",
+    target_os = "solaris",
+)))]
+type Thread = usize;
+
 extern "C" {
     fn sched_yield() -> i32;
-    /// A `pthread_t` is a word or less on all systems.
-    fn pthread_self() -> usize;
+    fn pthread_self() -> Thread;
 }
 
 // The defaults for what a system lacks: an import by name takes precedence over a glob import.
@@ -106,9 +125,10 @@ impl Threads for System {
         process_id()
     }
 
+    #[allow(clippy::unnecessary_cast)] // on some systems it is none
     fn thread_id() -> usize {
         // SAFETY: no preconditions.
-        unsafe { pthread_self() }
+        unsafe { pthread_self() as usize }
     }
 
     #[cfg(not(miri))]
