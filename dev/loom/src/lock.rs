@@ -20,6 +20,7 @@ impl InterruptGuard {
 pub(crate) struct Lock<T>(UnsafeCell<T>, Cell<bool>, AtomicBool);
 
 /// The locks that were acquired, in this execution or outside of models, each with a function that acquires and abandons it.
+#[allow(clippy::incompatible_msrv)] // not built with the minimum
 static ALL: Mutex<BTreeMap<usize, Known>> = Mutex::new(BTreeMap::new());
 
 #[derive(Clone, Copy)]
