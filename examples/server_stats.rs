@@ -75,7 +75,8 @@ fn main() {
         println!("while the server runs: {requests} requests, {by_status:?}");
 
         (REQUESTS / 2..REQUESTS).for_each(|request| sender.send(request).unwrap());
-        drop(sender); // The workers end.
+        // The workers end.
+        drop(sender);
     });
 
     let (requests, by_status) = snapshot();

@@ -14,7 +14,7 @@
 //!
 #![cfg_attr(os_thread_local_backend = "custom", doc = "```")]
 #![cfg_attr(not(os_thread_local_backend = "custom"), doc = "```ignore")]
-//! # // A program has one backend. The tests of this page are linked with another one.
+//! # // A program has one backend: the tests of this page have another one.
 //! # mod kernel {
 //! use core::ffi::c_void;
 //! use core::sync::atomic::{AtomicPtr, Ordering};
@@ -35,7 +35,8 @@
 //!
 //! struct MyKernel;
 //!
-//! // SAFETY: each task has its own pointer, null at first, which only these functions access.
+//! // SAFETY: each task has its own pointer, null at first, which only these
+//! // functions access.
 //! unsafe impl os_thread_local::custom::Backend for MyKernel {
 //!     fn get() -> *mut c_void {
 //!         current_task().local.load(Ordering::Relaxed)
@@ -56,8 +57,8 @@
 //!
 //! extern "C" fn task_main(entry: extern "C" fn()) {
 //!     entry();
-//!     // SAFETY: `entry` has returned, so no function of the crate is on this task's
-//!     // stack.
+//!     // SAFETY: `entry` has returned, so no function of the crate is on this
+//!     // task's stack.
 //!     unsafe { os_thread_local::custom::task_exit() };
 //! }
 //! ```
@@ -130,8 +131,8 @@
 #![cfg_attr(not(os_thread_local_backend = "custom"), doc = "```ignore")]
 //! fn task_main(entry: fn()) {
 //!     let result = std::panic::catch_unwind(entry);
-//!     // SAFETY: `entry` has returned or unwound, so no function of the crate is on
-//!     // this task's stack.
+//!     // SAFETY: `entry` has returned or unwound, so no function of the crate is
+//!     // on this task's stack.
 //!     unsafe { os_thread_local::custom::task_exit() };
 //!     if let Err(panic) = result {
 //!         std::panic::resume_unwind(panic);
