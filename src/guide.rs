@@ -1,8 +1,8 @@
 // The pages of `docs` as modules, so that docs.rs has them and their links. On the pages links lead to files or to docs.rs, for readers
 // elsewhere; here the first definition of a link holds, and rustdoc checks it.
 
-#![doc = "[`AccessError`]: crate::AccessError\n[`InitError`]: crate::InitError\n[`LocalKey`]: crate::LocalKey"]
-#![doc = "[`PerThread`]: crate::PerThread\n[`ThreadLocal`]: crate::ThreadLocal\n[counters]: crate::guide::counters\n"]
+#![doc = "[`AccessError`]: crate::AccessError\n[`BorrowCell`]: crate::BorrowCell\n[`InitError`]: crate::InitError\n[`LocalKey`]: crate::LocalKey"]
+#![doc = "[`PerThread`]: crate::PerThread\n[`ThreadLocal`]: crate::ThreadLocal\n[counters]: crate::guide::counters\n[custom]: crate::custom\n"]
 #![doc = include_str!("../docs/GUIDE.md")]
 
 #[doc = "[custom]: crate::custom\n"]

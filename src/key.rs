@@ -196,11 +196,12 @@ impl fmt::Debug for Key {
 ///
 /// let key = DestructorKey::new(free)?;
 /// std::thread::scope(|s| {
-///     // SAFETY: `free` can be called once with a pointer from `Box::into_raw`, on any
-///     // thread.
+///     // SAFETY: `free` can be called once with a pointer from `Box::into_raw`,
+///     // on any thread.
 ///     s.spawn(|| unsafe { key.set(Box::into_raw(Box::new(7_u64)).cast()) }).join().unwrap()
 /// })?;
-/// # // A scope waits for the closures; `join` waits for the thread, whose end the destructor is part of.
+/// # // A scope waits for the closures; `join` waits for the thread, and so for
+/// # // the destructor.
 /// assert_eq!(FREED.load(Ordering::Relaxed), 7);
 /// # Ok::<(), os_thread_local::AccessError>(())
 /// ```

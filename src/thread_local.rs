@@ -78,15 +78,16 @@ use core::fmt;
 ///
 /// impl Drop for Connection {
 ///     fn drop(&mut self) {
-///         // Use `try_with`: an exiting thread may already have destroyed `LOG`, and a panic
-///         // would abort the process.
+///         // Use `try_with`: an exiting thread may already have destroyed `LOG`,
+///         // and a panic would abort the process.
 ///         let _ = LOG.try_with(|log| log.borrow_mut().push("closed".to_string()));
 ///     }
 /// }
 ///
 /// std::thread::spawn(|| {
 ///     CONNECTION.with(|_| ());
-///     // `LOG` gets its value later than `CONNECTION`, so the thread destroys it first.
+///     // `LOG` gets its value later than `CONNECTION`, so the thread destroys it
+///     // first.
 ///     LOG.with(|log| log.borrow_mut().push("open".to_string()));
 /// })
 /// .join()
@@ -366,7 +367,8 @@ impl<T: 'static, F: Fn() -> T> ThreadLocal<T, F> {
     /// impl Drop for Buffer {
     ///     fn drop(&mut self) {
     ///         let buffer = std::mem::take(&mut self.0);
-    ///         // If the thread is exiting and has destroyed `POOL`, the buffer is freed.
+    ///         // If the thread is exiting and has destroyed `POOL`, the buffer is
+    ///         // freed.
     ///         let _ = POOL.try_with(|pool| pool.borrow_mut().push(buffer));
     ///     }
     /// }

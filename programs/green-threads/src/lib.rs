@@ -7,6 +7,7 @@ use core::ffi::c_void;
 use corosensei::{Coroutine, CoroutineResult, Yielder};
 use std::cell::Cell;
 use std::collections::VecDeque;
+use std::panic;
 use std::ptr::{self, NonNull};
 use std::sync::{Condvar, Mutex};
 use std::thread;
@@ -113,9 +114,13 @@ impl Task {
             let address = { address };
             // SAFETY: the context lives as long as the task.
             unsafe { address.0.as_ref() }.yielder.set(yielder);
-            f();
-            // SAFETY: `f` has returned.
+            // A destructor may yield, which a task that is unwinding must not: std counts the panics of a thread.
+            let result = panic::catch_unwind(panic::AssertUnwindSafe(f));
+            // SAFETY: `f` has returned or unwound.
             unsafe { os_thread_local::custom::task_exit() };
+            if let Err(panic) = result {
+                panic::resume_unwind(panic);
+            }
         });
         Task { coroutine, context }
     }
@@ -190,8 +195,7 @@ pub fn run(threads: usize, tasks: impl IntoIterator<Item = Task>) {
                         }
                     };
                     drop(guard);
-                    let result =
-                        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| task.resume()));
+                    let result = panic::catch_unwind(panic::AssertUnwindSafe(|| task.resume()));
                     let mut guard = queue.lock().unwrap();
                     match result {
                         Ok(true) => guard.ready.push_back(task),
@@ -201,7 +205,7 @@ pub fn run(threads: usize, tasks: impl IntoIterator<Item = Task>) {
                     changed.notify_all();
                     drop(guard);
                     if let Err(panic) = result {
-                        std::panic::resume_unwind(panic);
+                        panic::resume_unwind(panic);
                     }
                 }
             });

@@ -103,6 +103,76 @@ fn a_task_may_yield_wherever_user_code_runs() {
     assert_eq!(*LOG.lock().unwrap(), [["made"; 4], ["dropped"; 4]].concat());
 }
 
+/// The same, and each part runs on a thread of its own.
+#[test]
+fn a_task_may_change_threads_wherever_user_code_runs() {
+    static LOG: Mutex<Vec<&str>> = Mutex::new(Vec::new());
+    struct Slow;
+    impl Drop for Slow {
+        fn drop(&mut self) {
+            yield_now();
+            assert_eq!(COUNT.try_with(Cell::get), Ok(1));
+            assert_eq!(SLOW.try_with(|_| ()), Err(AccessError::Destroyed));
+            LOG.lock().unwrap().push("dropped");
+        }
+    }
+    thread_local!(static SLOW: Slow = {
+        yield_now();
+        assert_eq!(SLOW.try_with(|_| ()), Err(AccessError::Recursive));
+        LOG.lock().unwrap().push("made");
+        Slow
+    });
+    let mut task = task(|| {
+        COUNT.set(1);
+        SLOW.with(|value| {
+            let before: *const Slow = value;
+            yield_now();
+            SLOW.with(|value| assert_eq!(before, value as *const Slow));
+        });
+    });
+    let mut threads = Vec::new();
+    loop {
+        let (more, id);
+        (task, more, id) = thread::spawn(|| {
+            COUNT.set(7);
+            let more = task.resume();
+            assert_eq!(COUNT.get(), 7);
+            (task, more, thread::current().id())
+        })
+        .join()
+        .unwrap();
+        assert!(!threads.contains(&id));
+        threads.push(id);
+        if !more {
+            break;
+        }
+    }
+    assert_eq!(threads.len(), 4);
+    assert_eq!(*LOG.lock().unwrap(), ["made", "dropped"]);
+}
+
+#[test]
+fn a_task_that_panics_destroys_its_values() {
+    static DROPPED: AtomicUsize = AtomicUsize::new(0);
+    struct Value;
+    impl Drop for Value {
+        fn drop(&mut self) {
+            assert!(!thread::panicking());
+            yield_now();
+            DROPPED.fetch_add(1, SeqCst);
+        }
+    }
+    thread_local!(static VALUE: Value = const { Value });
+    let mut task = task(|| {
+        VALUE.with(|_| panic!("in a task"));
+    });
+    assert!(task.resume(), "the destructor yields");
+    let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| task.resume()));
+    assert_eq!(*panic.unwrap_err().downcast::<&str>().unwrap(), "in a task");
+    assert_eq!(DROPPED.load(SeqCst), 1);
+    drop(task);
+}
+
 #[test]
 fn a_task_that_ends_destroys_its_values_newest_first() {
     static LOG: Mutex<Vec<u32>> = Mutex::new(Vec::new());

@@ -14,7 +14,7 @@
 //!
 #![cfg_attr(os_thread_local_backend = "custom", doc = "```")]
 #![cfg_attr(not(os_thread_local_backend = "custom"), doc = "```ignore")]
-//! # // A program has one backend. The tests of this page are linked with another one.
+//! # // A program has one backend: the tests of this page have another one.
 //! # mod kernel {
 //! use core::ffi::c_void;
 //! use core::sync::atomic::{AtomicPtr, Ordering};
@@ -35,7 +35,8 @@
 //!
 //! struct MyKernel;
 //!
-//! // SAFETY: each task has its own pointer, null at first, which only these functions access.
+//! // SAFETY: each task has its own pointer, null at first, which only these
+//! // functions access.
 //! unsafe impl os_thread_local::custom::Backend for MyKernel {
 //!     fn get() -> *mut c_void {
 //!         current_task().local.load(Ordering::Relaxed)
@@ -56,7 +57,8 @@
 //!
 //! extern "C" fn task_main(entry: extern "C" fn()) {
 //!     entry();
-//!     // SAFETY: `entry` has returned, so no function of the crate is on this task's stack.
+//!     // SAFETY: `entry` has returned, so no function of the crate is on this
+//!     // task's stack.
 //!     unsafe { os_thread_local::custom::task_exit() };
 //! }
 //! ```
@@ -76,9 +78,9 @@
 //! void os_thread_local_0_2_task_exit(void);
 //! ```
 //!
-//! The repository has complete programs: `programs/firmware` (a Cortex-M3 without an operating system), `programs/green-threads` (tasks in
-//! user space that move between threads), `programs/c-kernel`, and `programs/wasm/examples/threads.rs` (WebAssembly workers with
-//! a shared memory, which no other backend supports).
+//! A clone of the crate's repository has complete programs in `programs`: `firmware` (a Cortex-M3 without an operating system), `freertos` (the
+//! tasks of FreeRTOS, pre-emptive and with strict priorities), `green-threads` (tasks in user space that move between threads), `c-kernel` (a
+//! backend in C), and `wasm/examples/threads.rs` (WebAssembly workers with a shared memory, which no other backend supports).
 //!
 //! # Selecting the backend
 //!
@@ -98,7 +100,11 @@
 //!
 //! # Contexts
 //!
-//! - **Tasks** can call every function, like threads.
+//! - **Tasks** can call every function, like threads. See [Task switches](#task-switches).
+//! - **Threads of a std program** that the scheduler does not run as tasks (the main thread, those of `std::thread::spawn`, the scheduler's own
+//!   threads between two tasks) are tasks too: the operating system's keys are not used for them. `get` and `set` must give each of them a
+//!   pointer of its own, for example in a `std::thread_local!` with a destructor that calls [`task_exit`]; or `get` returns null and `set`
+//!   returns `false`.
 //! - **The idle task, and startup code before there are tasks**, can do so too if [`Backend::get`] and [`Backend::set`] work there. `set` can
 //!   return `false`; then an access that would create a value returns [`OutOfMemory`](crate::AccessError::OutOfMemory).
 //! - **Interrupt handlers** are tasks of their own, and must not see the pointer of the task that they interrupt, which may be in the
@@ -108,6 +114,32 @@
 //!   feature `critical-section`: without it, the handler can deadlock with the task that it interrupts. It can also allocate, so the global
 //!   allocator must work in handlers.
 //! - **The scheduler**, while it switches tasks, and code that runs between two tasks must not call this crate.
+//!
+//! # Task switches
+//!
+//! A task may be switched out, or yield, anywhere: inside the closure of `with`, an initializer, a `Drop` that the crate calls (also in
+//! [`task_exit`]), and inside the crate itself. It may resume on another core or thread. The crate calls no user code while it holds a lock,
+//! and finds the task's values by its pointer alone. Two conditions:
+//!
+//! - **`get` and `set` find the task that is running now.** If they read a thread-local of the language or of std, and tasks move between threads,
+//!   the function that reads it needs `#[inline(never)]`. Otherwise the compiler may compute the thread-local's address once, and use it after
+//!   the task has resumed on another thread.
+//! - **A task that is unwinding does not switch.** std counts the panics of a thread, not of a task. For the same reason a task that panics needs
+//!   `task_exit` after its panic is caught, on the task's own stack:
+//!
+#![cfg_attr(os_thread_local_backend = "custom", doc = "```")]
+#![cfg_attr(not(os_thread_local_backend = "custom"), doc = "```ignore")]
+//! fn task_main(entry: fn()) {
+//!     let result = std::panic::catch_unwind(entry);
+//!     // SAFETY: `entry` has returned or unwound, so no function of the crate is
+//!     // on this task's stack.
+//!     unsafe { os_thread_local::custom::task_exit() };
+//!     if let Err(panic) = result {
+//!         std::panic::resume_unwind(panic);
+//!     }
+//! }
+//! # task_main(|| ());
+//! ```
 //!
 //! # Locks
 //!
@@ -134,8 +166,8 @@
 //! The crate learns of the following events only from the program:
 //!
 //! - **The end of the program** destroys no values. Call [`task_exit`] on the main task to destroy its values.
-//! - **A task that is killed**, or ends without [`task_exit`], leaks its values and its memory in the crate. A value of an object that is
-//!   dropped later leaks too. Do not kill a task inside the crate, where it may hold a lock.
+//! - **A task that is killed**, or ends without [`task_exit`] (by a panic, for example), leaks its values and its memory in the crate. A value of
+//!   an object that is dropped later leaks too. Do not kill a task inside the crate, where it may hold a lock.
 //! - **`fork`** is not handled. Call it only while no other thread is inside the crate.
 //! - **Unloading** the program's code: the crate's code runs in [`task_exit`], and does not run at any other end of a task.
 //! - **Keys**: there is one pointer, which goes to the first user and is never free again. With the feature `alloc` that is the
@@ -177,6 +209,8 @@ use core::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
 /// See [the module](self).
 pub unsafe trait Backend {
     /// Returns the running task's pointer.
+    ///
+    /// If it reads a thread-local, and tasks move between threads, it must not be inlined: see [Task switches](self#task-switches).
     fn get() -> *mut c_void;
 
     /// Sets the running task's pointer, or returns `false` if the calling context has none.
@@ -235,7 +269,8 @@ extern "C" {
 
 /// Destroys the values of the running task and frees the task's memory in the crate.
 ///
-/// Call it on each task as the last thing that the task does with the crate. It destroys the newest value first, including any values that
+/// Call it on each task as the last thing that the task does with the crate, also if the task ends by a panic (see
+/// [Task switches](self#task-switches)). It destroys the newest value first, including any values that
 /// destructors create, until there are none.
 ///
 /// If the task uses the crate again, it starts without values, like a new task, and needs another call at its end. A pool can call
