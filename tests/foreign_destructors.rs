@@ -132,6 +132,6 @@ fn main() {
         CALLS.iter().map(|c| c.iter().map(|n| n.load(SeqCst)).collect()).collect();
     // A thread that has used ours before gets no values from the last one on.
     assert!(calls.iter().all(|c| c[0] > 0 && (c[1] > 0 || !first_uses)), "{:?}", calls);
-    assert!(calls.iter().all(|c| c[2] > 0), "{:?}", calls);
+    assert!(calls.iter().all(|c| c[2] > 0) || cfg!(not(unix)), "{:?}", calls);
     println!("foreign_destructors: {} threads, calls, values, errors: {:?}", cases, calls);
 }
