@@ -225,7 +225,7 @@ impl<T: Send, F> PerThread<BorrowCell<T>, F> {
     /// assert!(matches!(error, Some(InitError::Init(_))));
     /// *numbers.borrow_mut_or_try(|| "1".parse::<u32>())? += 1;
     /// assert_eq!(*numbers.borrow_mut_or(|| 0), 2);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # Ok::<(), InitError<core::num::ParseIntError>>(())
     /// ```
     #[doc(alias("get_or_try", "get_or_try_init"))]
     #[inline]
