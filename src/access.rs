@@ -218,14 +218,21 @@ macro_rules! access_methods {
 
             /// Performs everything that a first use on this thread needs, except creating the value.
             ///
-            /// It creates the operating system's key and allocates the object's slot number and this thread's record, with room for the
-            /// number. After that, a first use on this thread can only fail if the memory for the value itself is not available.
+            /// It creates the operating system's key, allocates the object's slot number and this thread's record, with room for the number,
+            /// and registers the destruction at thread exit, if values have a destructor. After that, a first use on this thread can only fail
+            /// if the memory for the value itself is not available.
+            ///
+            /// A global allocator that uses the object should call this once before it does, for example at the start of `main`: a first use can
+            /// call functions of the dynamic loader, which allocates and frees memory itself.
             ///
             /// # Errors
             ///
             /// - [`OutOfKeys`](AccessError::OutOfKeys), [`OutOfMemory`](AccessError::OutOfMemory): no key or memory was available. A later call
             ///   tries again.
-            /// - [`Recursive`](AccessError::Recursive): the global allocator made this call while the crate allocated memory for this thread.
+            /// - [`Recursive`](AccessError::Recursive): the global allocator made this call while the crate allocated memory for this thread, or
+            ///   the initializer of the thread's value made it.
+            /// - [`Destroyed`](AccessError::Destroyed): the thread is exiting, and can make no more values with a destructor. Not for a
+            ///   [`PerThread`](crate::PerThread).
             ///
             /// # Examples
             ///

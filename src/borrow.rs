@@ -55,7 +55,7 @@ use core::sync::atomic::{AtomicU16, Ordering::*};
 /// | A panic drops the guard | The borrow ends. The value is as the panic left it |
 /// | The guard is leaked ([`mem::forget`](core::mem::forget)) | The thread gets `Borrowed` until [`get_mut`](Self::get_mut) ends the borrow. The value is not leaked |
 /// | Another thread has the guard, or drops it | Allowed. Meanwhile the thread that began the borrow gets `Borrowed` |
-/// | The thread has exited, and its guard still exists | The guard stays valid. A thread that would inherit the value gets a new one instead, never `Borrowed`. The borrowed value then stays in the object until it is taken out: no thread inherits it any more |
+/// | The thread has exited, and its guard still exists | The guard stays valid. A thread that would inherit the value gets a new one instead, not `Borrowed` (unless 65,534 other threads have had its record in between). The borrowed value then stays in the object until it is taken out: no thread inherits it any more |
 /// | A guard in another thread-local | The borrow ends when that thread-local is destroyed. A destructor that borrows the object before that gets `Borrowed`, or, after the thread has left its values to later threads, a new value |
 /// | `fork` while another thread has a guard | In the child, which does not have that thread, the value stays borrowed. Threads of the child get values of their own |
 /// | A fiber or a task of a custom backend | Has its own value, as a thread has |

@@ -560,8 +560,8 @@ fn try_replace<T>(cell: &RefCell<T>, value: T) -> Result<T, AccessError> {
 
 #[inline]
 fn try_take<T: Default>(cell: &RefCell<T>) -> Result<T, AccessError> {
-    let mut place = cell.try_borrow_mut().map_err(|_| AccessError::Borrowed)?;
-    Ok(mem::take(&mut *place))
+    // `default` is the user's code: it runs before the borrow.
+    try_replace(cell, T::default())
 }
 
 cell_methods!(ThreadLocal, 'static);

@@ -108,8 +108,8 @@ use core::fmt;
 /// # When values are destroyed
 ///
 /// - **A thread exits**: the thread destroys its values, newest first, including any that destructors create. From then on, access to
-///   them on this thread returns [`AccessError::Destroyed`]. Values of types without a destructor stay usable until the thread is
-///   gone.
+///   them on this thread returns [`AccessError::Destroyed`]. Values of types without a destructor stay usable meanwhile; a key
+///   destructor of another library that runs after the crate's can re-create them.
 /// - **The object is dropped**: the value of the dropping thread is destroyed at once. A value of another thread may be `!Send`: if it
 ///   has a destructor, its own thread destroys it when it next creates a value, calls [`reclaim`], or exits.
 /// - **The process exits**: the values of the thread that returns from `main` or calls `exit` are destroyed. Other threads keep
@@ -129,8 +129,8 @@ use core::fmt;
 /// - **Other POSIX systems**, such as musl: the destructor of a key destroys the values (`pthread_key_create(3p)`). POSIX does not
 ///   specify the order of the destructors of different keys, so std's thread-locals may be destroyed first.
 /// - **Windows**: each fiber has its own values, which are destroyed with the fiber (`FlsCallback`, in Microsoft's documentation of
-///   `PFLS_CALLBACK_FUNCTION`). Destructors run under the loader lock: `Drop` must not wait for another thread to start or to exit,
-///   or it deadlocks. The same holds for std.
+///   `PFLS_CALLBACK_FUNCTION`). `Drop` must not wait for another thread to start or to exit, or it deadlocks: Windows starts and ends
+///   no thread before the callbacks have returned. The same holds for std.
 ///
 /// # Memory use
 ///

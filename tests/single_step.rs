@@ -15,6 +15,7 @@ mod children;
 use std::arch::asm;
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering::SeqCst};
+use std::sync::Mutex;
 use std::{env, ptr, thread};
 
 use os_thread_local::key::StaticDestructorKey;
@@ -269,9 +270,13 @@ unsafe extern "system" fn last(round: *mut c_void) {
     set_last(round + 1);
 }
 
+/// The handler may look at it until the process ends.
 fn leaked<T>(value: T) -> &'static T {
-    // The handler may look at it until the process ends.
-    Box::leak(Box::new(value))
+    /// What LeakSanitizer then finds in use.
+    static ALL: Mutex<Vec<usize>> = Mutex::new(Vec::new());
+    let value: &T = Box::leak(Box::new(value));
+    ALL.lock().unwrap().push(value as *const T as usize);
+    value
 }
 
 /// A thread, `brief` without removals, drops and `reclaim`.

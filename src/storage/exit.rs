@@ -29,6 +29,11 @@ pub(super) unsafe extern "system" fn on_key_destructor(value: *mut c_void) {
         (Some(root), Some(entries)) => (root, entries),
         _ => return,
     };
+    if root.has_word() && root.load() != entries {
+        // glibc reuses an ended thread's stack with values of keys that were set after the last round: the record is that thread's. It is
+        // leaked, like all that is made so late.
+        return;
+    }
     // SAFETY: the system passes the value that the ending thread (fiber, task) has set: a sentinel, or a record, which it owns and which
     // ends only here.
     match unsafe { record::record_at(entries).map(|record| Current::new(record)) } {
@@ -118,8 +123,9 @@ unsafe fn end_slow(root: Root, current: Current) {
     if ours {
         // Destructors find the record. It must be in the key too before one of them runs: if it ends its thread (`pthread_exit`, a
         // cancellation), the system calls this hook again, for the rest of the values.
-        // SAFETY: the record is the calling thread's. If `set` fails, destructors that use objects make a new record.
-        unsafe { root.store_record(current.pointer()) };
+        // The word holds it already.
+        // SAFETY: the record is the calling thread's. If this fails, destructors that use objects make a new record.
+        unsafe { root.store_key(current.pointer()) };
     }
     destroy_values(current);
     if System::other_threads_were_killed() {

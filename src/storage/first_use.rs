@@ -54,7 +54,12 @@ pub(crate) fn prepare(word: &SlotWord, vtable: &'static ValueVTable) -> Result<(
         State::Vacant if current.is_late() && vtable.is_destroyed_at_exit() => {
             Err(AccessError::Destroyed)
         }
-        State::Vacant => Ok(()),
+        State::Vacant => {
+            if vtable.is_destroyed_at_exit() && current.destructors.get() == Destructors::None {
+                register_exit(current);
+            }
+            Ok(())
+        }
         state => found_settled(current, number, state).map(drop),
     }
 }

@@ -633,7 +633,7 @@ impl OwnLocked<'_> {
             if block.as_ref().state().is_borrowed() {
                 // The process exits from inside `with_mut`: the value is leaked.
                 self.current.unlink(block);
-                return claimed;
+                return self.current.claimed.load(Relaxed);
             }
             self.current.claimed.store(claimed + 1, Relaxed);
             block.as_ref().set_state(BlockState::Claimed);

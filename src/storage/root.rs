@@ -147,30 +147,25 @@ impl Root {
     /// The record is the calling thread's.
     #[inline]
     pub(crate) unsafe fn store_record(self, record: NonNull<Record>) -> bool {
-        // The word first: an allocation inside of `set` finds the record.
-        let before = self.distance().map(|distance| {
-            debug_assert_eq!(
-                word::find(),
-                Some(distance),
-                "the distance is the same in each thread"
-            );
-            // SAFETY: `find` returned the distance. The record is alive until it ends, and then a sentinel replaces it.
-            unsafe {
-                let before = word::read(distance);
-                word::write(distance, record.as_ptr().cast());
-                before
-            }
-        });
-        // SAFETY: the key is live, and its destructor accepts records.
-        let stored = unsafe { self.set_record(record) };
-        if let (Some(distance), Some(before), false) = (self.distance(), before, stored) {
-            // SAFETY: `find` returned the distance, and the value is what the word held.
-            unsafe { word::write(distance, before) };
+        let distance = match self.distance() {
+            Some(distance) => distance,
+            // SAFETY: the record is the calling thread's (this function's contract).
+            None => return unsafe { self.store_key(record) },
+        };
+        debug_assert_eq!(word::find(), Some(distance), "the distance is the same in each thread");
+        // SAFETY: `find` returned the distance. The values are what the word held, a sentinel, and the record, which is alive until it ends,
+        // and then a sentinel replaces it.
+        unsafe {
+            let before = word::read(distance);
+            // Not the record yet: an allocation inside of `store_key` must make no value in a record that may be given back.
+            word::write(distance, sentinel(Kind::UnderConstruction).as_ptr().cast());
+            let stored = self.store_key(record);
+            word::write(distance, if stored { record.as_ptr().cast() } else { before });
+            stored
         }
-        stored
     }
 
-    /// Sets the key to the calling thread's record.
+    /// Sets the key, and not the word, to the calling thread's record. `false` if the system has no memory for the value.
     ///
     /// Without the word, it looks whether the record is there: a signal handler may have cleared it (`Keys::GET_MAY_CLEAR`). That happens once,
     /// because all that belongs to the value has been stored then.
@@ -178,7 +173,7 @@ impl Root {
     /// # Safety
     /// The record is the calling thread's.
     #[inline]
-    unsafe fn set_record(self, record: NonNull<Record>) -> bool {
+    pub(crate) unsafe fn store_key(self, record: NonNull<Record>) -> bool {
         let value = record.as_ptr().cast();
         // SAFETY: the key is live, and its destructor accepts records.
         unsafe {

@@ -141,6 +141,28 @@ fn refcell_borrowed_twice_panics_and_stays_usable() {
     assert_eq!(tls.take(), 1);
 }
 
+/// `default` is the user's code: it may use the object whose value it replaces.
+#[test]
+fn refcell_take_calls_default_before_it_borrows() {
+    static TLS: ThreadLocal<RefCell<Counts>> = ThreadLocal::new(|| RefCell::new(Counts(1)));
+
+    #[derive(Debug, PartialEq)]
+    struct Counts(u32);
+
+    impl Default for Counts {
+        fn default() -> Self {
+            Counts(TLS.with_borrow_mut(|counts| {
+                counts.0 += 10;
+                counts.0
+            }))
+        }
+    }
+
+    assert_eq!(TLS.take(), Counts(11));
+    assert_eq!(TLS.try_take(), Ok(Counts(21)));
+    assert_eq!(TLS.take(), Counts(31));
+}
+
 /// What a destructor sees: the value is gone, and each of these panics as `with` does.
 #[test]
 fn on_a_destroyed_value_they_panic() {
