@@ -14,8 +14,8 @@ use core::num::NonZeroU16;
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{compiler_fence, AtomicPtr, AtomicU16, AtomicU32, AtomicU8, Ordering::*};
 
-/// The number of entries inside a record.
-pub(crate) const INLINE: usize = 32;
+/// The number of entries inside a record. A task of a small target uses few objects.
+pub(crate) const INLINE: usize = if SMALL { 16 } else { 32 };
 
 /// The length of the longest table that a pooled record keeps: 1,024 entries, together with the inline ones.
 const LONGEST_POOLED: usize = 1024 - INLINE;
@@ -132,17 +132,13 @@ impl Kind {
 
 impl Entries {
     #[allow(clippy::declare_interior_mutable_const)] // an initial value
-    pub(crate) const EMPTY: Entries = Entries::of(Kind::Record);
-
-    const fn of(kind: Kind) -> Entries {
-        Entries {
-            inline: [Entry::VACANT; INLINE],
-            table: AtomicPtr::new(ptr::null_mut()),
-            table_len: AtomicU32::new(0),
-            kind: AtomicU8::new(kind as u8),
-            life: AtomicU16::new(if kind as u8 <= Kind::SlowRecord as u8 { 1 } else { 0 }),
-        }
-    }
+    pub(crate) const EMPTY: Entries = Entries {
+        inline: [Entry::VACANT; INLINE],
+        table: AtomicPtr::new(ptr::null_mut()),
+        table_len: AtomicU32::new(0),
+        kind: AtomicU8::new(Kind::Record as u8),
+        life: AtomicU16::new(1),
+    };
 
     #[inline]
     pub(crate) fn kind(&self) -> Kind {
@@ -321,40 +317,52 @@ fn table_layout(len: usize) -> Option<Layout> {
     Layout::array::<Entry>(len).ok()
 }
 
-/// A static that stands in root slots in place of a record. All entries are vacant, so the fast path needs no check for it: it finds
-/// no value, and the slow path looks at the kind.
-struct Sentinel(Entries);
+/// A static that stands in root slots in place of a record: `Entries` without interior mutability, so that it is in read-only memory, where
+/// relaxed loads are allowed ("Atomic accesses to read-only memory", `core::sync::atomic`). All entries are vacant, so the fast path needs
+/// no check for it: it finds no value, and the slow path looks at the kind.
+#[repr(C)]
+struct Sentinel {
+    inline: [usize; INLINE],
+    table: usize,
+    table_len: u32,
+    kind: u8,
+    life: u16,
+}
 
-// SAFETY: no thread writes to it.
-unsafe impl Sync for Sentinel {}
+const _: () = assert!(
+    mem::size_of::<Sentinel>() == mem::size_of::<Entries>()
+        && mem::align_of::<Sentinel>() == mem::align_of::<Entries>()
+);
 
-static NO_RECORD: Sentinel = Sentinel(Entries::of(Kind::NoRecord));
-static UNDER_CONSTRUCTION: Sentinel = Sentinel(Entries::of(Kind::UnderConstruction));
-/// Small targets have no rounds of destructors.
-static ENDED: [Sentinel; if SMALL { 0 } else { 2 }] = ENDED_SENTINELS;
-#[cfg(not(any(target_os = "none", os_thread_local_backend = "single")))]
-#[allow(clippy::declare_interior_mutable_const)] // an initial value
-const ENDED_SENTINELS: [Sentinel; 2] =
-    [Sentinel(Entries::of(Kind::Ended)), Sentinel(Entries::of(Kind::EndedBefore))];
-#[cfg(any(target_os = "none", os_thread_local_backend = "single"))]
-const ENDED_SENTINELS: [Sentinel; 0] = [];
+impl Sentinel {
+    const fn of(kind: Kind) -> Sentinel {
+        Sentinel { inline: [0; INLINE], table: 0, table_len: 0, kind: kind as u8, life: 0 }
+    }
+}
+
+static NO_RECORD: Sentinel = Sentinel::of(Kind::NoRecord);
+static UNDER_CONSTRUCTION: Sentinel = Sentinel::of(Kind::UnderConstruction);
+static ENDED: Sentinel = Sentinel::of(Kind::Ended);
+static ENDED_BEFORE: Sentinel = Sentinel::of(Kind::EndedBefore);
 
 /// The sentinel of this kind; `NoRecord` for the kinds of records, and for what the target does not have.
 #[inline]
 pub(crate) fn sentinel(kind: Kind) -> NonNull<Entries> {
     let sentinel = match kind {
-        Kind::UnderConstruction => Some(&UNDER_CONSTRUCTION),
-        Kind::Ended => ENDED.first(),
-        Kind::EndedBefore => ENDED.last(),
-        _ => None,
+        Kind::UnderConstruction => ptr::addr_of!(UNDER_CONSTRUCTION),
+        // Small targets have no rounds of destructors.
+        Kind::Ended if !SMALL => ptr::addr_of!(ENDED),
+        Kind::EndedBefore if !SMALL => ptr::addr_of!(ENDED_BEFORE),
+        _ => ptr::addr_of!(NO_RECORD),
     };
-    NonNull::from(&sentinel.unwrap_or(&NO_RECORD).0)
+    // SAFETY: the address of a static.
+    unsafe { NonNull::new_unchecked(sentinel as *mut Entries) }
 }
 
 /// Placeholder for an unread root slot: it leads a first use to the slow path, which reads the slot.
 #[inline(always)]
 pub(crate) fn unread() -> NonNull<Entries> {
-    NonNull::from(&UNDER_CONSTRUCTION.0)
+    sentinel(Kind::UnderConstruction)
 }
 
 // The sentinel of `sys::word`: the kind follows 32 entries, a pointer and a `u32`.

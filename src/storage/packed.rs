@@ -132,7 +132,7 @@ mod tests {
         use Locator::*;
         assert_eq!(pack(31, Read(5)) >> HALF, 5);
         assert_eq!(pack(31, ReadKey(5)) >> HALF, 5);
-        assert!(pack(31, Read(LOWER)) & LOWER < INLINE);
+        assert!(pack(INLINE - 1, Read(LOWER)) & LOWER < INLINE);
         assert!(pack(31, Read(LOWER + 1)) & LOWER >= UNPACKED);
         if word::POSSIBLE {
             assert_eq!(pack(31, ReadKey(LOWER)) & LOWER, KEYED | 31);
