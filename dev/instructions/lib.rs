@@ -38,6 +38,13 @@ pub fn used(count: usize) -> Vec<Object> {
     objects
 }
 
+/// For a thread that has created and dropped enough objects to cache slot numbers.
+pub fn seasoned() -> Vec<Object> {
+    let objects = used(1);
+    (0..64).for_each(|_| create_use_drop());
+    objects
+}
+
 /// So many objects with a slot number, which this thread has not used.
 pub fn prepared(count: usize) -> Vec<Object> {
     STATIC.with(|_| ());

@@ -29,7 +29,7 @@ pub(super) unsafe extern "system" fn on_key_destructor(value: *mut c_void) {
         (Some(root), Some(entries)) => (root, entries),
         _ => return,
     };
-    if root.has_word() && root.load() != entries {
+    if !root.leads_to(entries) {
         // glibc reuses an ended thread's stack with values of keys that were set after the last round: the record is that thread's. It is
         // leaked, like all that is made so late.
         return;
@@ -77,10 +77,7 @@ unsafe fn end_simple(root: Root, current: Current) -> bool {
         return false;
     }
     let remains = current.remains();
-    // A key's slot is null already.
-    if root.has_word() || remains != Kind::NoRecord {
-        root.store_sentinel(remains);
-    }
+    root.end_record(remains);
     // SAFETY: the record is in no root slot any more, has no values with a destructor (this function's contract), no others of the thread
     // (`clear_entries`), and no surplus chunks.
     unsafe {

@@ -307,7 +307,10 @@ unsafe fn start(
     vtable: &'static ValueVTable,
 ) -> Begun {
     // SAFETY: the number was handed out (this function's contract).
-    unsafe { numbers::mask(number) }.add(current.token());
+    if !unsafe { numbers::mask(number) }.has(current.token()) {
+        // SAFETY: the conditions are those of this function.
+        return unsafe { start_shared(current, number, entry, vtable) };
+    }
     match value::allocate_now(vtable, number, &current.arena) {
         Some(block) => {
             current.begin_entry(Owner::Thread, number); // values in the arena are their threads'
@@ -315,6 +318,25 @@ unsafe fn start(
             Begun { made: Made(block.as_ptr()), current: Some(current) }
         }
         None => start_slow(current, number, vtable),
+    }
+}
+
+/// `start`, if the mask lacks the record: only once for each stripe and number, until another object gets the number.
+///
+/// # Safety
+/// The conditions of `start` hold.
+#[cold]
+#[inline(never)]
+unsafe fn start_shared(
+    current: Current,
+    number: u32,
+    entry: &Entry,
+    vtable: &'static ValueVTable,
+) -> Begun {
+    // SAFETY: the conditions are those of this function: the number was handed out, and the rest.
+    unsafe {
+        numbers::mask(number).add(current.token());
+        start(current, number, entry, vtable)
     }
 }
 

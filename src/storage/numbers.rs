@@ -120,22 +120,31 @@ fn bit(stripe: usize) -> usize {
     SEVERAL << 1 << stripe
 }
 
+/// The bits that a mask of several records has, if this one is among them.
+fn shared_by(token: usize) -> usize {
+    SEVERAL | bit(stripe_of(token))
+}
+
+fn has(mask: usize, token: usize) -> bool {
+    mask == token || mask & shared_by(token) == shared_by(token)
+}
+
 impl Mask {
-    /// Adds a record. Called by the owning thread before it writes the entry, for a number that is assigned: its mask is not 0. A
-    /// read-modify-write only if the mask lacks the record.
+    /// Whether the mask has a record.
     #[inline]
+    pub(crate) fn has(&self, token: usize) -> bool {
+        let mask = self.0.load(Relaxed);
+        debug_assert!(STRIPES == 1 || mask != 0, "the assigning thread has set the mask");
+        STRIPES == 1 || has(mask, token)
+    }
+
+    /// Adds a record. Called by the owning thread before it writes the entry, for a number that is assigned: its mask is not 0.
     pub(crate) fn add(&self, token: usize) {
-        if STRIPES == 1 {
-            return;
-        }
-        let several = SEVERAL | bit(stripe_of(token));
         let mut mask = self.0.load(Relaxed);
-        debug_assert!(mask != 0, "the assigning thread has set the mask");
-        while mask != token && mask & several != several {
+        while !has(mask, token) {
             let before = if mask & SEVERAL == 0 { bit(stripe_of(mask)) } else { mask };
-            let new = before | several;
             count::shared_write();
-            match self.0.compare_exchange_weak(mask, new, Relaxed, Relaxed) {
+            match self.0.compare_exchange_weak(mask, before | shared_by(token), Relaxed, Relaxed) {
                 Ok(_) => return,
                 Err(current) => mask = current,
             }

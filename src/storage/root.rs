@@ -132,13 +132,22 @@ impl Root {
     /// What the calling thread's slot leads to: a record or a sentinel.
     #[inline]
     pub(crate) fn load(self) -> NonNull<Entries> {
-        let content = match self.distance() {
-            // SAFETY: `find` returned the distance.
-            Some(distance) => unsafe { word::read(distance) },
+        match self.distance() {
+            // SAFETY: `find` returned the distance. The word is never null: it starts with the address of a sentinel.
+            Some(distance) => unsafe { NonNull::new_unchecked(word::read(distance).cast()) },
             // SAFETY: the key is live: a root's key is never deleted.
-            None => unsafe { System::get(self.key()) },
-        };
-        NonNull::new(content.cast()).unwrap_or_else(|| sentinel(Kind::NoRecord))
+            None => match NonNull::new(unsafe { System::get(self.key()) }.cast()) {
+                Some(entries) => entries,
+                None => sentinel(Kind::NoRecord),
+            },
+        }
+    }
+
+    /// Whether the calling thread's slot leads to these entries, with which the system has called the key's destructor. Without the word
+    /// there is no telling.
+    #[inline]
+    pub(crate) fn leads_to(self, entries: NonNull<Entries>) -> bool {
+        !self.has_word() || self.load() == entries
     }
 
     /// Lets the calling thread's slot lead to its new record. `false` if the system has no memory for the value; then nothing is changed.
@@ -212,6 +221,14 @@ impl Root {
         }
         let stored = self.store_sentinel(kind);
         debug_assert!(stored, "a slot that has a value can be set");
+    }
+
+    /// Lets the calling thread's slot lead to this sentinel from now on, in the key's destructor: the key is null already.
+    #[inline]
+    pub(crate) fn end_record(self, remains: Kind) {
+        if self.has_word() || remains != Kind::NoRecord {
+            self.store_sentinel(remains);
+        }
     }
 
     fn set_key(self, value: *mut c_void) -> bool {

@@ -101,7 +101,11 @@ fn lookup_other(slot: &SlotWord, word: usize) -> (*mut Block, Option<NonNull<Ent
     // SAFETY: the word is packed or keyed, so its upper half is a locator for `read` or the key. The root slot leads to a sentinel or to
     // this thread's record, which is alive (invariant 9).
     unsafe {
-        if word::POSSIBLE && number.wrapping_sub(KEYED) < INLINE {
+        if number < KEYED {
+            let entries = root::read(word);
+            let entry = entries.and_then(|entries| entries.as_ref().table_entry(number - INLINE));
+            (entry.map_or(ptr::null_mut(), Entry::content), entries)
+        } else if word::POSSIBLE && number - KEYED < INLINE {
             let entries = root::read_key(word);
             let content = entries.map_or(ptr::null_mut(), |entries| {
                 // Loaded again: a number that is kept across the call costs every access a register that it must save.
@@ -109,10 +113,6 @@ fn lookup_other(slot: &SlotWord, word: usize) -> (*mut Block, Option<NonNull<Ent
                 entries.as_ref().inline_entry(number).content()
             });
             (content, entries)
-        } else if number < KEYED {
-            let entries = root::read(word);
-            let entry = entries.and_then(|entries| entries.as_ref().table_entry(number - INLINE));
-            (entry.map_or(ptr::null_mut(), Entry::content), entries)
         } else if word::POSSIBLE {
             (lookup_keyed(word), Some(unread()))
         } else {

@@ -38,9 +38,17 @@ fn first_use_of_100(objects: Vec<Object>) -> Vec<Object> {
     objects
 }
 
-// The life of an object.
+// The life of an object, one of the first that the thread creates: each gives its slot number back.
 #[library_benchmark]
 #[bench::of(code::used(1))]
+fn first_create_use_drop(objects: Vec<Object>) -> Vec<Object> {
+    code::create_use_drop();
+    objects
+}
+
+// The life of a later object, with a cached slot number.
+#[library_benchmark]
+#[bench::of(code::seasoned())]
 fn create_use_drop(objects: Vec<Object>) -> Vec<Object> {
     code::create_use_drop();
     objects
@@ -75,6 +83,7 @@ library_benchmark_group!(
         with_object,
         with_100_objects,
         first_use_of_100,
+        first_create_use_drop,
         create_use_drop,
         with_local_key,
         with_existing,
