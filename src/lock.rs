@@ -21,7 +21,7 @@ impl<T> Lock<T> {
     }
 
     /// Acquires the lock. Holders run no user code and do not allocate, so a wait is short unless the holder is preempted.
-    #[inline(never)] // every use is on a cold path, and each copy costs 90 bytes on bare metal
+    #[inline(never)] // every use is on a cold path: one copy of the code
     pub(crate) fn lock(&self) -> Guard<'_, T> {
         count::acquisition();
         loop {

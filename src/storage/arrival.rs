@@ -34,7 +34,7 @@ pub(super) fn current_or_new() -> Result<Current, AccessError> {
     // SAFETY: the slot leads to a sentinel or to this thread's record, which it owns.
     match unsafe { record::record_at(entries).map(|record| Current::new(record)) } {
         Some(current) => Ok(current),
-        // SAFETY: as above.
+        // SAFETY: a slot without a record leads to a sentinel, which is a static.
         None => new_record(root, unsafe { entries.as_ref() }.kind()),
     }
 }
@@ -71,8 +71,8 @@ fn new_record(root: Root, kind: Kind) -> Result<Current, AccessError> {
     Ok(current)
 }
 
-/// The usual case of `current_or_new`, for a thread whose slot leads to no record: a record of the pool. `None` if there is none, or if
-/// this is no usual case.
+/// The fast path of `current_or_new`, for a thread whose slot leads to no record: a record of the pool. `None` if there is none, or if
+/// the slow path is needed.
 #[inline(always)]
 pub(super) fn adopt_at_once() -> Result<Option<Current>, AccessError> {
     match root::get() {

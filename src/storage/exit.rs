@@ -23,7 +23,7 @@ pub(super) static HOOKS: Hooks = Hooks {
 ///
 /// It does not count on the other hook: key destructors may run before the thread-exit list (`main` that calls `pthread_exit`).
 ///
-/// The usual cases are here: nothing is left to destroy, and ending the record neither allocates nor frees memory.
+/// The fast path: nothing is left to destroy, and ending the record neither allocates nor frees memory.
 pub(super) unsafe extern "system" fn on_key_destructor(value: *mut c_void) {
     let (root, entries) = match (root::get(), NonNull::new(value.cast::<Entries>())) {
         (Some(root), Some(entries)) => (root, entries),

@@ -66,8 +66,7 @@ pub(crate) fn stripe_of(token: usize) -> usize {
 ///
 /// - 0: no record. The number was never assigned.
 /// - The lowest bit is clear: at most the record with this token. A dropper that finds its own token takes no lock and looks at
-///   no other record, however many threads there are. This, and one look-up of the record less, took the instructions to create,
-///   use and drop an object from 471 to 431.
+///   no other record, however many threads there are.
 /// - The lowest bit is set: the records of the stripes whose bits, from the second on, are set.
 ///
 /// With a single stripe there are no masks: every dropper visits all records.
@@ -78,7 +77,7 @@ pub(crate) fn stripe_of(token: usize) -> usize {
 #[repr(transparent)] // buckets are allocated as zeroes
 pub(crate) struct Mask(AtomicUsize);
 
-const SEVERAL: usize = 1;
+const SHARED: usize = 1;
 
 /// How many masks a bucket with that many numbers has.
 const fn masks(numbers: usize) -> usize {
@@ -117,12 +116,12 @@ impl Iterator for StripeSet {
 
 fn bit(stripe: usize) -> usize {
     debug_assert!(stripe < STRIPES);
-    SEVERAL << 1 << stripe
+    SHARED << 1 << stripe
 }
 
 /// The bits that a mask of several records has, if this one is among them.
 fn shared_by(token: usize) -> usize {
-    SEVERAL | bit(stripe_of(token))
+    SHARED | bit(stripe_of(token))
 }
 
 fn has(mask: usize, token: usize) -> bool {
@@ -142,7 +141,7 @@ impl Mask {
     pub(crate) fn add(&self, token: usize) {
         let mut mask = self.0.load(Relaxed);
         while !has(mask, token) {
-            let before = if mask & SEVERAL == 0 { bit(stripe_of(mask)) } else { mask };
+            let before = if mask & SHARED == 0 { bit(stripe_of(mask)) } else { mask };
             count::shared_write();
             match self.0.compare_exchange_weak(mask, before | shared_by(token), Relaxed, Relaxed) {
                 Ok(_) => return,
@@ -170,7 +169,7 @@ impl Mask {
         }
         match self.0.load(Relaxed) {
             0 => Holders::Nowhere,
-            mask if mask & SEVERAL == 0 => Holders::Record(mask),
+            mask if mask & SHARED == 0 => Holders::Record(mask),
             mask => Holders::Stripes(StripeSet(mask >> 1)),
         }
     }
@@ -237,11 +236,11 @@ fn publish_limit(lowest: u32) {
 
 /// The numbers that are taken: one bit per number, and one bit per word of these that is full.
 ///
-/// The second level makes the search for the lowest free number short: among a million numbers on a 64-bit target it scans 256
+/// The second level makes the search for the lowest free number short: among 2^20 numbers on a 64-bit target it scans 256
 /// words instead of 16,384, and those from the lowest bucket up. Low numbers keep the tables of all threads short.
 ///
-/// Both levels are consistent enough after each store (invariant 7): in a child that was forked between two stores, a missing
-/// bit in `full` is found and set by the next search, and an extra bit leaks some numbers.
+/// A stop between two stores (invariant 7: a fork) may leave `full` wrong: a missing bit is repaired by the next search, an extra one leaks
+/// numbers.
 pub(crate) struct Numbers {
     buckets: usize,
     first: [usize; FIRST / BITS],
@@ -651,7 +650,7 @@ mod tests {
         for stripe in 0..STRIPES {
             let token = token(5 * TOKEN_ALIGN, stripe);
             assert_eq!(stripe_of(token), stripe);
-            assert_eq!(token & SEVERAL, 0);
+            assert_eq!(token & SHARED, 0);
             assert_eq!(token - 2 * stripe, 5 * TOKEN_ALIGN);
         }
     }

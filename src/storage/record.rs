@@ -620,14 +620,14 @@ impl OwnLocked<'_> {
                 // `push_orphan`.
                 _ => header.set_number(NO_NUMBER),
             }
-            claimed = self.claim_unusual(block, claimed);
+            claimed = self.claim_slow(block, claimed);
         }
     }
 
     /// Claims a value that is borrowed, or is not in its entry. Returns how many are claimed.
     #[cold]
     #[inline(never)]
-    fn claim_unusual(&self, block: NonNull<Block>, claimed: u32) -> u32 {
+    fn claim_slow(&self, block: NonNull<Block>, claimed: u32) -> u32 {
         // SAFETY: the block is in the thread's list, so it is alive (invariant 8).
         unsafe {
             if block.as_ref().state().is_borrowed() {
