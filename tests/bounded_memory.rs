@@ -6,45 +6,21 @@
 mod children;
 mod common;
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::panic::{self, AssertUnwindSafe};
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{mpsc, Arc, Barrier};
 use std::thread;
 
 use children::fewer;
-use common::{in_thread, not_the_main_thread};
+use common::counting::Counting;
+use common::in_thread;
 use os_thread_local::{reclaim, BorrowCell, PerThread, ThreadLocal};
 
-struct Counting;
-
-static LIVE: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: hands everything on to the system's allocator, and counts what the harness's thread does not do.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        if not_the_main_thread() {
-            LIVE.fetch_add(layout.size(), SeqCst);
-        }
-        // SAFETY: as our caller promises.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, p: *mut u8, layout: Layout) {
-        if not_the_main_thread() {
-            LIVE.fetch_sub(layout.size(), SeqCst);
-        }
-        // SAFETY: as our caller promises.
-        unsafe { System.dealloc(p, layout) }
-    }
-}
-
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: Counting = Counting::without_main_thread();
 
-fn live() -> usize {
-    LIVE.load(SeqCst)
+fn live() -> isize {
+    ALLOCATOR.live()
 }
 
 /// What `f` leaves allocated when it is called a second time.
@@ -52,7 +28,7 @@ fn left_by(mut f: impl FnMut()) -> isize {
     f();
     let before = live();
     f();
-    live() as isize - before as isize
+    live() - before
 }
 
 #[test]
@@ -101,7 +77,7 @@ fn a_value_costs_at_most_48_bytes() {
     })
     .join()
     .unwrap();
-    let each = in_use / count - 8;
+    let each = in_use / count as isize - 8;
     println!("overhead of each of {} values: {} bytes", count, each);
     assert!(each <= 48 + 2 * 8, "{}", each);
 }
@@ -157,7 +133,7 @@ fn what_ended_threads_leave_is_little() {
         let objects: Arc<Vec<ThreadLocal<u8>>> =
             Arc::new((0..count).map(|_| ThreadLocal::new(|| 1)).collect());
         objects.iter().for_each(|o| o.prepare().unwrap());
-        let before = live() as isize;
+        let before = live();
         let count_of_threads = fewer(40);
         let all_at_once = Arc::new(Barrier::new(count_of_threads));
         let threads: Vec<_> = (0..count_of_threads)
@@ -171,7 +147,7 @@ fn what_ended_threads_leave_is_little() {
             .collect();
         threads.into_iter().for_each(|thread| thread.join().unwrap());
         drop(all_at_once);
-        let left = live() as isize - before;
+        let left = live() - before;
         assert!(left <= MOST, "{} bytes of {} objects", left, count);
     }
 }
@@ -181,7 +157,7 @@ fn records_whose_borrowed_values_were_not_inherited() {
     /// Four records and what belongs to them.
     const MOST: isize = 4 * 2 * 1_024;
     let count_of_threads = fewer(40);
-    let before = live() as isize;
+    let before = live();
     let object = PerThread::new(|| BorrowCell::new(1));
     let at_once = || {
         let all_at_once = Barrier::new(count_of_threads);
@@ -203,7 +179,7 @@ fn records_whose_borrowed_values_were_not_inherited() {
     for _ in 0..count_of_threads {
         in_thread(|| ThreadLocal::new(|| 1).with(|_| ()));
     }
-    let left = live() as isize - before;
+    let left = live() - before;
     assert!(left <= MOST, "{} bytes", left);
 }
 
@@ -270,7 +246,7 @@ fn a_thread_that_only_sees_short_lived_objects() {
     assert!(live() - before >= 10_000 * 8);
     drop(some);
     // The thread's table for 10,000 objects, the crate's for as many numbers, and the arena.
-    const TABLES: usize = 16_384 * 8 + 16_384 * 9;
+    const TABLES: isize = 16_384 * 8 + 16_384 * 9;
     let left = live() - before;
     assert!(left < TABLES + 128 * 1_024 + 4_096, "{} bytes of small values", left);
     drop(run);

@@ -12,41 +12,18 @@
 mod children;
 mod common;
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::ffi::c_void;
-use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread;
 
-use common::{in_thread, not_the_main_thread, Census, Counted};
+use common::counting::Counting;
+use common::{in_thread, Census, Counted};
 use os_thread_local::key::StaticDestructorKey;
 use os_thread_local::{AccessError, PerThread, ThreadLocal};
 
-struct Counting;
-
-static LIVE: AtomicIsize = AtomicIsize::new(0);
-
-// SAFETY: hands everything on to the system's allocator, and counts what the harness's thread does not do.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        if not_the_main_thread() {
-            LIVE.fetch_add(layout.size() as isize, SeqCst);
-        }
-        // SAFETY: as our caller promises.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, p: *mut u8, layout: Layout) {
-        if not_the_main_thread() {
-            LIVE.fetch_sub(layout.size() as isize, SeqCst);
-        }
-        // SAFETY: as our caller promises.
-        unsafe { System.dealloc(p, layout) }
-    }
-}
-
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: Counting = Counting::without_main_thread();
 
 /// PTHREAD_DESTRUCTOR_ITERATIONS.
 const ROUNDS: usize = 4;
@@ -132,7 +109,7 @@ fn left_by(
 ) -> [isize; 3] {
     let live = || {
         let values = census().built() as isize - census().dropped() as isize;
-        [LIVE.load(SeqCst), values, VALUES.len() as isize]
+        [ALLOCATOR.live(), values, VALUES.len() as isize]
     };
     let [bytes, values, per_thread] = live();
     for _ in 0..threads {
@@ -173,7 +150,7 @@ fn every_combination() {
     PLAIN.with(|_| ());
     DROPS.with(|_| ());
     VALUES.with(|_| ());
-    assert!(LIVE.load(SeqCst) > 0, "the allocator does not count");
+    assert!(ALLOCATOR.live() > 0, "the allocator does not count");
 
     // ThreadSanitizer takes its state down in the last round, and LeakSanitizer finds what cannot be helped.
     let rounds = children::times("OS_THREAD_LOCAL_ROUNDS", ROUNDS);

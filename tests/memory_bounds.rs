@@ -6,10 +6,10 @@ mod children;
 mod common;
 
 use children::fewer;
+use common::counting::Counting;
 use common::wait_until;
 use os_thread_local::{reclaim, PerThread, ThreadLocal};
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::Mutex;
 use std::thread;
 
@@ -40,30 +40,11 @@ const NOTHING: isize = 256;
 
 // ---------------------------------------------------------------------------------------------- the counting
 
-struct Counting;
-
-static LIVE: AtomicIsize = AtomicIsize::new(0);
-
-// SAFETY: hands everything on to the system's allocator, and counts.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        LIVE.fetch_add(layout.size() as isize, SeqCst);
-        // SAFETY: as our caller promises.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, p: *mut u8, layout: Layout) {
-        LIVE.fetch_sub(layout.size() as isize, SeqCst);
-        // SAFETY: as our caller promises.
-        unsafe { System.dealloc(p, layout) }
-    }
-}
-
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: Counting = Counting::new();
 
 fn live() -> isize {
-    LIVE.load(SeqCst)
+    ALLOCATOR.live()
 }
 
 static FAILED: Mutex<Vec<String>> = Mutex::new(Vec::new());

@@ -7,34 +7,14 @@
 
 mod common;
 
+use common::counting::Counting;
 use common::in_thread;
 use os_thread_local::{PerThread, ThreadLocal};
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicIsize, Ordering::SeqCst};
 use std::sync::{Barrier, Mutex};
 use std::thread;
 
-struct Counting;
-
-static LIVE: AtomicIsize = AtomicIsize::new(0);
-
-// SAFETY: hands everything on to the system's allocator, and counts.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        LIVE.fetch_add(layout.size() as isize, SeqCst);
-        // SAFETY: as our caller promises.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, p: *mut u8, layout: Layout) {
-        LIVE.fetch_sub(layout.size() as isize, SeqCst);
-        // SAFETY: as our caller promises.
-        unsafe { System.dealloc(p, layout) }
-    }
-}
-
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: Counting = Counting::new();
 
 // With 100 stacks Emscripten's memory is full.
 const THREADS: usize = if cfg!(target_os = "emscripten") { 20 } else { 100 };
@@ -92,7 +72,7 @@ fn main() {
         ("removed", |mut object| assert_eq!(object.remove(), Some(1))),
     ];
     for (how, end) in by_its_thread {
-        let before = LIVE.load(SeqCst);
+        let before = ALLOCATOR.live();
         threads(|all_here| {
             let object = PerThread::new(|| 1);
             object.with(|_| ());
@@ -100,7 +80,7 @@ fn main() {
             end(object);
         });
         let what = format!("objects of their own that {} threads {}", THREADS, how);
-        check(&what, LIVE.load(SeqCst) - before, FEW_RECORDS);
+        check(&what, ALLOCATOR.live() - before, FEW_RECORDS);
     }
 
     let by_another_thread: [(&str, fn(Object)); 4] = [
@@ -110,7 +90,7 @@ fn main() {
         ("iterated by value", |object| assert!(object.into_iter().count() >= THREADS)),
     ];
     for (how, end) in by_another_thread {
-        let before = LIVE.load(SeqCst);
+        let before = ALLOCATOR.live();
         let object = PerThread::new(|| 1);
         threads(|all_here| {
             object.with(|_| ());
@@ -119,12 +99,12 @@ fn main() {
         end(object);
         later_threads();
         let what = format!("an object that {} threads used, {} when they had ended", THREADS, how);
-        check(&what, LIVE.load(SeqCst) - before, FEW_RECORDS);
+        check(&what, ALLOCATOR.live() - before, FEW_RECORDS);
 
         // While they run: the records have no values when they end.
         let object = Mutex::new(Some(PerThread::new(|| 1)));
         let dropped = Barrier::new(THREADS + 1);
-        let before = LIVE.load(SeqCst);
+        let before = ALLOCATOR.live();
         thread::scope(|s| {
             let use_it = || {
                 object.lock().unwrap().as_ref().unwrap().with(|_| ());
@@ -140,7 +120,7 @@ fn main() {
             threads.into_iter().for_each(|thread| thread.join().unwrap());
         });
         let what = format!("an object that {} threads used, {} while they ran", THREADS, how);
-        check(&what, LIVE.load(SeqCst) - before, FEW_RECORDS);
+        check(&what, ALLOCATOR.live() - before, FEW_RECORDS);
     }
 
     numbers();
@@ -164,7 +144,7 @@ fn numbers() {
     });
     drop(left);
     let objects: Vec<ThreadLocal<u8>> = (0..OBJECTS).map(|_| ThreadLocal::new(|| 1)).collect();
-    let before = LIVE.load(SeqCst);
+    let before = ALLOCATOR.live();
     objects.iter().for_each(|object| object.prepare().unwrap());
-    check("270 objects after the peak", LIVE.load(SeqCst) - before, SHORT_TABLE);
+    check("270 objects after the peak", ALLOCATOR.live() - before, SHORT_TABLE);
 }

@@ -6,37 +6,17 @@
 mod children;
 mod common;
 
+use common::counting::Counting;
 use common::{in_thread, most_in_new_threads};
 use os_thread_local::ThreadLocal;
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Barrier};
 use std::thread;
 
 /// What a thread may allocate to use the one object.
 const MOST: usize = 4 * 1024;
 
-struct Counting;
-
-/// All that was ever allocated: what is freed at once counts, too.
-static ALLOCATED: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: hands everything on to the system's allocator, and counts.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATED.fetch_add(layout.size(), SeqCst);
-        // SAFETY: as our caller promises.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, p: *mut u8, layout: Layout) {
-        // SAFETY: as our caller promises.
-        unsafe { System.dealloc(p, layout) }
-    }
-}
-
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: Counting = Counting::new();
 
 type Object = ThreadLocal<u8>;
 
@@ -83,9 +63,9 @@ fn drop_all(mut objects: Vec<Object>, order: Order) {
 /// What new threads allocate when they use the object, the most of any.
 fn used_by_new_threads(object: &Object) -> usize {
     most_in_new_threads(8, || {
-        let before = ALLOCATED.load(SeqCst);
+        let before = ALLOCATOR.allocated();
         object.with(|v| assert_eq!(*v, 1));
-        ALLOCATED.load(SeqCst) - before
+        ALLOCATOR.allocated() - before
     })
 }
 

@@ -3,6 +3,8 @@
 
 #![allow(dead_code)] // each test file uses a part of it
 
+pub mod counting;
+
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
@@ -37,21 +39,6 @@ pub fn this_thread() -> usize {
 
 /// std destroys its thread-locals when a thread exits. On WebAssembly it leaks them, although Emscripten's threads have exit hooks.
 pub const STD_DESTROYS: bool = !cfg!(target_os = "emscripten");
-
-/// Whether the caller is another thread than the first one that has asked.
-///
-/// For allocators that count: the process's first allocation is its main thread's. While a test runs, that is the harness's thread,
-/// which allocates some 900 bytes soon after it has started the test: in the middle of it when the machine is busy.
-pub fn not_the_main_thread() -> bool {
-    static MAIN: AtomicUsize = AtomicUsize::new(0);
-    let this = this_thread();
-    match MAIN.load(SeqCst) {
-        // No other thread exists yet.
-        0 => MAIN.store(this, SeqCst),
-        main => return main != this,
-    }
-    false
-}
 
 /// Runs `f` in a new thread and waits until that thread has ended, its destructors included.
 pub fn in_thread<R: Send + 'static>(f: impl FnOnce() -> R + Send + 'static) -> R {
