@@ -1,5 +1,5 @@
-//! Memory use, counted by the test's own allocator. One test, in a process of its own: only the harness allocates besides, and its
-//! memory is not counted.
+//! Memory use, counted by a global allocator. One test, in a process of its own: the only other thread that allocates is the harness's, which
+//! is not counted.
 
 #![cfg(feature = "alloc")]
 
@@ -33,7 +33,7 @@ fn left_by(mut f: impl FnMut()) -> isize {
 
 #[test]
 fn memory() {
-    // With `--test-threads=1` the harness would run it in its own thread.
+    // With `--test-threads=1` the harness runs the test in the main thread, which is not counted.
     in_thread(everything);
 }
 
@@ -64,7 +64,7 @@ fn a_value_costs_at_most_48_bytes() {
     println!("overhead of a value: {} bytes", each);
     assert!(each <= 48, "{}", each);
 
-    // The same over many, the growth of the thread's table included.
+    // The average of many, including the growth of the thread's table.
     let count = fewer(100_000);
     let objects: Arc<Vec<ThreadLocal<u64>>> =
         Arc::new((0..count).map(|_| ThreadLocal::new(|| 1)).collect());
@@ -125,10 +125,10 @@ fn threads_leave_nothing() {
     assert!(left < 4_096, "{} bytes", left);
 }
 
-/// Four tables of 1,024 entries at the most, and the records they belong to.
+/// At most four tables of 1,024 entries, and their records.
 fn what_ended_threads_leave_is_little() {
     const MOST: isize = 4 * (1_024 * 8 + 1_024);
-    // Of 1,000 objects and of 3,000: tables that are kept, and such as are not.
+    // The pool keeps tables for 1,000 objects, but not for 3,000.
     for count in [1_000, 3_000] {
         let objects: Arc<Vec<ThreadLocal<u8>>> =
             Arc::new((0..count).map(|_| ThreadLocal::new(|| 1)).collect());
@@ -152,7 +152,7 @@ fn what_ended_threads_leave_is_little() {
     }
 }
 
-/// A record keeps the values of a `PerThread` for an heir. Once the object is gone, the record is as good as any other.
+/// A record keeps the values of a `PerThread` for a later thread. After the object is dropped, the pool frees the record like any other.
 fn records_whose_borrowed_values_were_not_inherited() {
     /// Four records and what belongs to them.
     const MOST: isize = 4 * 2 * 1_024;
@@ -175,7 +175,7 @@ fn records_whose_borrowed_values_were_not_inherited() {
     assert_eq!(object.len(), 2 * count_of_threads);
     drop(guards);
     drop(object);
-    // The pool gives up one record for each thread that ends.
+    // The pool frees one record for each thread that ends.
     for _ in 0..count_of_threads {
         in_thread(|| ThreadLocal::new(|| 1).with(|_| ()));
     }
@@ -185,7 +185,7 @@ fn records_whose_borrowed_values_were_not_inherited() {
 
 type Order = Box<dyn FnOnce() + Send>;
 
-/// A pool thread, as other people's programs have them: it lives on, objects come and go.
+/// A thread of a thread pool: it lives on while objects are made and dropped.
 fn pool_thread() -> (impl Fn(Order), impl FnOnce()) {
     let (orders, receive) = mpsc::sync_channel::<Order>(1);
     let (report, done) = mpsc::sync_channel::<()>(1);
@@ -203,7 +203,7 @@ fn pool_thread() -> (impl Fn(Order), impl FnOnce()) {
         }
     };
     (run, move || {
-        // The other sender went with `run`.
+        // `run` had the other sender.
         drop(orders);
         thread.join().unwrap();
     })
@@ -221,7 +221,7 @@ fn a_thread_that_only_sees_short_lived_objects() {
     });
     assert!(left < 4_096, "{} bytes with destructors", left);
 
-    // Large values without one are freed when their object is dropped, even if that thread never comes back.
+    // Large values without a destructor are freed when their object is dropped, even if their thread never uses the crate again.
     let objects = |n: usize| -> Arc<Vec<ThreadLocal<[u64; 100]>>> {
         Arc::new((0..n).map(|_| ThreadLocal::new(|| [0; 100])).collect())
     };
@@ -237,7 +237,7 @@ fn a_thread_that_only_sees_short_lived_objects() {
     drop(some);
     assert!(live() < before + 4_096, "{} bytes without", live() - before);
 
-    // Small ones stay in the thread's arena, which has a limit, until the thread ends or needs the memory.
+    // Small values stay in the thread's arena, which has a limit, until the thread ends or needs the memory.
     let before = live();
     let some: Arc<Vec<ThreadLocal<u64>>> =
         Arc::new((0..10_000).map(|_| ThreadLocal::new(|| 1)).collect());
@@ -289,7 +289,7 @@ fn removed_values() {
 
 fn initializers_that_panic() {
     let object = ThreadLocal::new(|| -> [u64; 16] { panic!("planned") });
-    // The harness keeps what is printed, and that takes memory.
+    // The harness keeps the printed messages in memory.
     let hook = panic::take_hook();
     panic::set_hook(Box::new(|_| ()));
     let left = left_by(|| {

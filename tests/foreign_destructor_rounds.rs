@@ -1,4 +1,4 @@
-//! Destructors of other libraries' keys that use our objects in every round: no memory is left behind.
+//! Destructors of other libraries' keys that use objects in every round: no memory is leaked.
 //! A process of its own, because the order of keys matters: one test.
 
 #![cfg(all(feature = "alloc", unix))]
@@ -36,9 +36,9 @@ fn count() -> Counted {
 static BEFORE: StaticDestructorKey = StaticDestructorKey::new(before);
 static AFTER: StaticDestructorKey = StaticDestructorKey::new(after);
 
-/// What both destructors do in their `round`, counted down: use what the thread has used, use something
-/// new, and ask to be called again. POSIX promises four rounds; a value made in the last one,
-/// after the crate's own destructor, would leak, so they use three.
+/// What both destructors do in each `round`, counted down: use an object that the thread has used, use a new one, and set their key so
+/// that the system calls them again. POSIX guarantees four rounds. A value made in the last one, after the crate's own destructor, would
+/// leak, so they use three.
 fn round(key: &StaticDestructorKey, round: *mut c_void, fresh: usize) {
     CALLS.fetch_add(1, SeqCst);
     let round = round as usize;

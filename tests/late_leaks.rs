@@ -1,5 +1,5 @@
-//! Objects that are made and dropped in the last round of key destructors: what cannot be destroyed any more is leaked, but it is little, and
-//! it does not make anything larger for threads that do nothing wrong. In particular, a leaked record keeps no slot numbers.
+//! Objects that are made and dropped in the last round of key destructors. A value that can no longer be destroyed is leaked, with its
+//! record, but the leak is small and costs other threads nothing. In particular, a leaked record keeps no slot numbers.
 
 // Without the harness, so that no other thread allocates.
 
@@ -13,7 +13,7 @@ mod common;
 
 #[cfg(unix)]
 fn main() {
-    // LeakSanitizer and Valgrind find what is leaked on purpose. ThreadSanitizer has taken its state down in the last round.
+    // LeakSanitizer and Valgrind report the leaks of this test. ThreadSanitizer has freed its state before the last round.
     if children::times("OS_THREAD_LOCAL_LATE_FIRST_USES", 1) != 0
         && children::times("OS_THREAD_LOCAL_ROUNDS", unix::ROUNDS) == unix::ROUNDS
     {
@@ -34,9 +34,9 @@ mod unix {
     #[global_allocator]
     static ALLOCATOR: Counting = Counting::new();
 
-    /// What a thread leaks, in bytes: a record, and a table for the numbers of the objects.
+    /// The limit of what a thread leaks, in bytes: a record, and a table for the numbers of the objects.
     const LEAK: isize = 4 * 1024;
-    /// What another thread's first use of a new object takes.
+    /// The limit of what another thread's first use of a new object allocates.
     const INNOCENT: usize = 8 * 1024;
 
     /// PTHREAD_DESTRUCTOR_ITERATIONS.
@@ -84,7 +84,7 @@ mod unix {
         let drops: Vec<ThreadLocal<Drops>> =
             (0..10).map(|_| ThreadLocal::new(|| Drops(1))).collect();
         for object in &drops {
-            // A thread whose values were destroyed makes none.
+            // A thread whose values were destroyed gets `Destroyed`.
             let got = object.try_with(|v| assert_eq!(v.0, 1));
             assert!(matches!(got, Ok(()) | Err(AccessError::Destroyed)), "{:?}", got);
         }

@@ -1,5 +1,5 @@
-//! What the records of ended threads keep, for later threads: after a peak of threads that used `PerThread` objects, no more than a few
-//! records once the objects are gone, and few of the slot numbers that the threads had cached.
+//! Memory and slot numbers that the records of ended threads keep for later threads: after a peak of threads that used `PerThread` objects,
+//! a few records once the objects are gone, and few of the slot numbers that the threads had cached.
 
 // Without the harness, so that no other thread allocates.
 
@@ -19,7 +19,7 @@ static ALLOCATOR: Counting = Counting::new();
 // With 100 stacks Emscripten's memory is full.
 const THREADS: usize = if cfg!(target_os = "emscripten") { 20 } else { 100 };
 
-/// A record takes some 800 bytes; a pool keeps four without values, and threads of std's have something, too.
+/// 21 records of 768 bytes. The pool keeps four without values, and std keeps some memory for threads.
 const FEW_RECORDS: isize = 16 * 1024;
 
 /// Runs that many threads at a time. `f` waits at the barrier when the thread has its values.
@@ -32,8 +32,8 @@ fn threads(f: impl Fn(&Barrier) + Sync) {
     });
 }
 
-/// Two at a time, of which one trims the pool by a record. They get records with values, and leave them.
-/// `tests/trimmed_pool.rs` has one at a time.
+/// Runs two threads at a time, of which one trims the pool by a record. They adopt records with values, and leave them.
+/// `tests/trimmed_pool.rs` runs one at a time.
 fn later_threads() {
     static LIVES: PerThread<u32> = PerThread::new(|| 1);
     for _ in 0..THREADS + 10 {
@@ -126,8 +126,8 @@ fn main() {
     numbers();
 }
 
-/// Each of the threads makes twelve objects, drops eight, and so caches numbers, as it has dropped many before. Its record then stays in the
-/// pool, with a value. Most of the numbers are free again for other threads, whose tables stay short.
+/// Each of the threads makes twelve objects and drops eight. It caches their numbers, because it has dropped many objects before. Its record
+/// then stays in the pool with a value, and gives most of the numbers back, so that the tables of other threads stay short.
 fn numbers() {
     const OBJECTS: usize = 270;
     /// A table for 512 numbers. It has room for 380 of the objects; if the records kept all cached numbers, for 180.

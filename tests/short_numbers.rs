@@ -12,7 +12,7 @@ use os_thread_local::ThreadLocal;
 use std::sync::{Arc, Barrier};
 use std::thread;
 
-/// What a thread may allocate to use the one object.
+/// The limit of what a thread allocates to use the one object.
 const MOST: usize = 4 * 1024;
 
 #[global_allocator]
@@ -60,7 +60,7 @@ fn drop_all(mut objects: Vec<Object>, order: Order) {
     }
 }
 
-/// What new threads allocate when they use the object, the most of any.
+/// The largest number of bytes that a new thread allocates when it uses the object.
 fn used_by_new_threads(object: &Object) -> usize {
     most_in_new_threads(8, || {
         let before = ALLOCATOR.allocated();
@@ -101,7 +101,7 @@ fn by_two_threads(order: Order, few: usize, used: bool) -> bool {
             if used {
                 theirs.iter().for_each(|o| o.with(|_| ()));
             } else {
-                // It has a record all the same.
+                // The thread has a record, but no value of `theirs`.
                 ThreadLocal::new(|| 1).with(|_| ());
             }
             drop(theirs);

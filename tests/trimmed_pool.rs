@@ -1,5 +1,5 @@
-//! The records of a peak of threads go, once the objects whose values they had are gone, also if later threads come one after another and
-//! each has a value of an object that stays.
+//! The records of a peak of threads are freed after the objects whose values they had are dropped, even if later threads run one after
+//! another and each has a value of an object that lives on.
 
 // Without the harness, so that no other thread allocates.
 
@@ -39,6 +39,6 @@ fn main() {
     }
     let left = ALLOCATOR.live() - before;
     println!("trimmed_pool: {} bytes after the peak, {} in the end", peak, left);
-    assert!(peak > 256 * THREADS as isize, "the records are in the pool");
-    assert!(left < peak / 4, "they stay there");
+    assert!(peak > 256 * THREADS as isize, "the pool does not have the records");
+    assert!(left < peak / 4, "the pool still has the records");
 }
