@@ -88,7 +88,7 @@ fn the_allocator_uses_objects() {
     // the crate's callback, and values that the allocator makes then are leaked: see the documentation of `ThreadLocal`.)
     assert!(grown < 50 || cfg!(windows), "{} allocations are left of 100 threads", grown);
 
-    // More threads than the pool keeps records, so that records are freed.
+    // More than the pool has room for, so that records are freed.
     let crowd = || {
         let together = Barrier::new(8);
         thread::scope(|scope| {
