@@ -1,7 +1,7 @@
 # Shared by the scripts in this folder: `. "$(dirname "$0")/lib.sh"`. Bash, sourced, prints nothing by itself.
 #
-# Everything comes from Debian, crates.io, PyPI or npm; nothing is fetched with rustup. What the scripts make stays in
-# ~/.cache/os-thread-local-ci (or $OS_THREAD_LOCAL_CI_DIR), mostly a std for each target: removing it starts afresh.
+# Everything comes from Debian, crates.io, PyPI or npm; nothing is fetched with rustup. The cache folder is ~/.cache/os-thread-local-ci (or
+# $OS_THREAD_LOCAL_CI_DIR) and has mostly a std for each target. It may be removed.
 
 set -euo pipefail
 
@@ -25,7 +25,7 @@ die() {
     exit 1
 }
 
-# lock NAME COMMAND...: one process at a time; steps of CI run side by side.
+# lock NAME COMMAND...: runs the command in one process at a time, because steps run side by side.
 lock() {
     local name=$1
     shift
@@ -35,7 +35,7 @@ lock() {
     ) 9>"$CI_DIR/$name.lock"
 }
 
-# apt_need PACKAGE...: installs those that are missing.
+# apt_need PACKAGE...: installs the missing packages.
 apt_need() { lock apt apt_need_locked "$@"; }
 apt_need_locked() {
     local missing=() package
@@ -49,7 +49,7 @@ apt_need_locked() {
         </dev/null >"$CI_DIR/apt.log" 2>&1 || { tail -n 20 "$CI_DIR/apt.log" >&2; die "apt-get install failed"; }
 }
 
-# Once a day is enough; a fresh image has no lists at all.
+# Updates the lists of packages once a day.
 apt_update() {
     [ -z "$(find "$CI_DIR/apt-updated" -mmin -1440 2>/dev/null)" ] || return 0
     as_root apt-get update -qq </dev/null
@@ -77,22 +77,22 @@ cargo_has() { [ -x "$CI_DIR/cargo/bin/$1" ] && grep -q "^\"$1 $2 " "$CI_DIR/carg
 cargo_need_locked() {
     local crate=$1 version=$2
     shift 2
-    ! cargo_has "$crate" "$version" || return 0 # another process has installed it meanwhile
+    ! cargo_has "$crate" "$version" || return 0 # another process has installed it by now
     say "cargo install $crate $version"
-    # The programs are used for seconds; how long they take to build is what matters.
+    # The programs run for seconds: a short build matters more.
     CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=off CARGO_TARGET_DIR=$CI_DIR/cargo/target \
         cargo install -q --locked --root "$CI_DIR/cargo" "$crate" --version "$version" "$@" </dev/null
     rm -rf "$CI_DIR/cargo/target"
 }
 
-# Debian's newer compiler with the library's sources: builds std for any target. The image's own cannot.
+# Debian's newer compiler with the library's sources, which can build std for any target.
 need_cross_cargo() { apt_need rustc-web cargo-web rust-web-src; }
 cross_cargo() {
     # Not by putting /usr/bin first in PATH: rustup's cargo would then find Debian's rustc.
     RUSTC=/usr/bin/rustc RUSTDOC=/usr/bin/rustdoc RUSTC_BOOTSTRAP=1 /usr/bin/cargo "$@"
 }
 
-# Has gcc and clang link with LLVM's linker: a test program takes 0.7 to 1.1 s of processor time less than with GNU's. Not for musl, whose
+# Makes gcc and clang link with LLVM's linker: a test program takes 0.7 to 1.1 s of processor time less than with GNU's. Not for musl, whose
 # programs then crash in the loader.
 use_lld() {
     apt_need lld-22
@@ -101,8 +101,8 @@ use_lld() {
     export COMPILER_PATH=$CI_DIR/lld # where both look for `ld` first
 }
 
-# Has rustdoc compile the doc tests of the following commands as one program, where it can: 11 s of processor time instead of 37. They run
-# in a process each all the same.
+# Makes rustdoc compile the doc tests of later commands as one program where it can: 11 s of processor time instead of 37. Each still runs in
+# its own process.
 merge_doc_tests() {
     export RUSTC_BOOTSTRAP=1
     ! grep -q -e --merge-doctests <<<"$("${RUSTDOC:-rustdoc}" -Zunstable-options --help)" ||

@@ -89,7 +89,7 @@ fn main() {
         print(&writer.line(&[city, "capital"]));
     }
 
-    // Two lines at once: the second one has a buffer of its own, and neither is lost.
+    // Two lines at once: the second one has a buffer of its own, and both are written.
     let first = writer.line(&["Bern", "capital"]);
     let second = writer.line(&["Basel", "city"]);
     print(&first);

@@ -31,7 +31,7 @@ fn record(status: u16) {
     own.requests.store(own.requests.load(Ordering::Relaxed) + 1, Ordering::Release);
 }
 
-/// The sums over all threads, including those that have ended. Threads may record requests meanwhile.
+/// The sums over all threads, including those that have ended. Threads may record requests during the call.
 fn snapshot() -> (u64, BTreeMap<u16, u64>) {
     let (mut requests, mut by_status) = (0, BTreeMap::new());
     for stats in &STATS {

@@ -1,5 +1,5 @@
-//! A global allocator that does anything: at any allocation and deallocation, inside the crate as well, it makes, uses and drops objects.
-//! And some of the crate's own allocations fail. Initializers and destructors do anything, too, in several threads at once, some of which end.
+//! A global allocator that makes, uses and drops objects at any allocation and deallocation, also inside the crate. Some of the crate's own
+//! allocations fail. Initializers and destructors do the same, in several threads at once, some of which end.
 //!
 //! No model says what must happen; each value checks that it is found through its own object, and that it is destroyed once and by its
 //! own thread, and all are counted.
@@ -18,7 +18,7 @@ use std::thread;
 
 struct Anything;
 
-// SAFETY: the system's allocator, and calls that leave its blocks alone.
+// SAFETY: passes calls to the system's allocator; other calls do not access its blocks.
 unsafe impl GlobalAlloc for Anything {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         act(8);
@@ -26,12 +26,12 @@ unsafe impl GlobalAlloc for Anything {
             FAILED.fetch_add(1, SeqCst);
             return std::ptr::null_mut();
         }
-        // SAFETY: the caller's own condition.
+        // SAFETY: the caller fulfils the same conditions of `GlobalAlloc`.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        // SAFETY: the caller's own condition.
+        // SAFETY: the caller fulfils the same conditions of `GlobalAlloc`.
         unsafe { System.dealloc(block, layout) }
         act(8);
     }
@@ -45,7 +45,7 @@ std::thread_local! {
     /// The state of the random numbers; 0 in threads that are not the test's.
     static RANDOM: Cell<u32> = const { Cell::new(0) };
     static DEPTH: Cell<u32> = const { Cell::new(0) };
-    /// What is allocated is the crate's own, which answers for it when there is no memory.
+    /// The allocation is the crate's own, which handles a failure.
     static MAY_FAIL: Cell<bool> = const { Cell::new(false) };
     /// The number of the thread.
     static THREAD: Cell<usize> = const { Cell::new(0) };

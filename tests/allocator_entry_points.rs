@@ -59,8 +59,7 @@ fn call() {
 struct EntryPoint {
     name: &'static str,
     call: fn(),
-    /// It was refused at the least when the process's first record was allocated, or a thread's table: the allocator has called it in the
-    /// middle of that.
+    /// The entry point was refused at least once, while the crate allocated the process's first record or a thread's table.
     is_refused: bool,
 }
 
@@ -109,8 +108,8 @@ fn next<T>(of: &[T]) -> &T {
     &of[NEXT.fetch_add(1, SeqCst) % of.len()]
 }
 
-/// Calls `f` unless the thread is in such a call already. For what the crate cannot refuse: an object of its own for each call.
-/// Without a thread-local of std's, which may allocate.
+/// Calls `f` unless the thread is in such a call already: for a new object in each call, which the crate cannot refuse. Uses no thread-local
+/// of std's, which may allocate.
 fn unless_nested(f: impl FnOnce()) {
     static INSIDE: [AtomicUsize; 64] = [ZERO; 64];
     let thread = this_thread();
@@ -325,8 +324,8 @@ fn run(name: &str) {
     ENTRY.store(0, SeqCst);
     let outcomes: Vec<_> = OUTCOMES.iter().map(|n| n.load(SeqCst)).collect();
     println!("values and errors: {:?}; {} threads left {} allocations", outcomes, threads, grown);
-    // A thread that left its record or its table behind would leave one at the least. (On Windows std frees its own thread-locals
-    // after our callback, and what the allocator makes then stays: see the documentation of `ThreadLocal`.)
+    // A thread that leaked its record or its table would leave at least one. (On Windows std frees its own thread-locals after the
+    // crate's callback, and values that the allocator makes then are leaked: see the documentation of `ThreadLocal`.)
     let mut most = threads / 2;
     if !STD_DESTROYS {
         // One for each thread that has waited in a channel.

@@ -13,8 +13,7 @@ use std::thread;
 struct Counting;
 
 static HERE: ThreadLocal<Cell<usize>> = ThreadLocal::new(|| Cell::new(0));
-/// The same with something to destroy; so large that its memory is the global allocator's, which is called once more when the
-/// value is gone.
+/// The same with a destructor, and so large that the value's memory is the global allocator's, which frees it after the value is destroyed.
 static DROPS: ThreadLocal<Dropped> = ThreadLocal::new(|| Dropped(Cell::new(0), [0; 64]));
 
 struct Dropped(Cell<usize>, #[allow(dead_code)] [usize; 64]);
@@ -25,7 +24,7 @@ impl Drop for Dropped {
     }
 }
 
-/// With nothing to destroy, but memory to free when the record ends. The allocator does not use it.
+/// Without a destructor, but with memory to free when the record ends. The allocator does not use it.
 static LARGE: ThreadLocal<[Cell<usize>; 64]> = ThreadLocal::new(|| [(); 64].map(|()| Cell::new(0)));
 
 /// The allocator uses no value with a destructor: then a thread's end is a simple one, until the pool of records is full.
@@ -89,8 +88,8 @@ fn the_allocator_uses_objects() {
     let before = LIVE.load(SeqCst);
     (0..100).for_each(|_| round());
     let grown = LIVE.load(SeqCst) - before;
-    // An end of a thread that leaves its record behind would leave 100 at the least. (On Windows std frees its own
-    // thread-locals after our callback, and what the allocator makes then stays: see the documentation of `ThreadLocal`.)
+    // If the end of a thread leaked its record, at least 100 allocations would be left. (On Windows std frees its own thread-locals after
+    // the crate's callback, and values that the allocator makes then are leaked: see the documentation of `ThreadLocal`.)
     assert!(grown < 50 || cfg!(windows), "{} allocations are left of 100 threads", grown);
 
     // More than the pool has room for, so that records are freed.

@@ -109,7 +109,7 @@ fn a_leaked_guard_disturbs_no_heir() {
     assert_eq!(contents(&mut lines), [vec![1], vec![2, 2, 2]]);
 }
 
-/// The heir gets the value or a new one, depending on who is first, and always sees whole contents.
+/// The later thread gets the value or a new one, depending on which thread is first, and always sees whole contents.
 fn a_guard_that_is_dropped_while_an_heir_borrows() {
     let inherited = AtomicUsize::new(0);
     for _ in 0..children::fewer(200) {

@@ -1,50 +1,26 @@
-//! Memory use, counted by the test's own allocator. One test, in a process of its own: only the harness allocates besides, and its
-//! memory is not counted.
+//! Memory use, counted by a global allocator. One test, in a process of its own: the only other thread that allocates is the harness's, which
+//! is not counted.
 
 #![cfg(feature = "alloc")]
 
 mod children;
 mod common;
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::panic::{self, AssertUnwindSafe};
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{mpsc, Arc, Barrier};
 use std::thread;
 
 use children::fewer;
-use common::{in_thread, not_the_main_thread};
+use common::counting::Counting;
+use common::in_thread;
 use os_thread_local::{reclaim, BorrowCell, PerThread, ThreadLocal};
 
-struct Counting;
-
-static LIVE: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: hands everything on to the system's allocator, and counts what the harness's thread does not do.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        if not_the_main_thread() {
-            LIVE.fetch_add(layout.size(), SeqCst);
-        }
-        // SAFETY: as our caller promises.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, p: *mut u8, layout: Layout) {
-        if not_the_main_thread() {
-            LIVE.fetch_sub(layout.size(), SeqCst);
-        }
-        // SAFETY: as our caller promises.
-        unsafe { System.dealloc(p, layout) }
-    }
-}
-
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: Counting = Counting::without_main_thread();
 
-fn live() -> usize {
-    LIVE.load(SeqCst)
+fn live() -> isize {
+    ALLOCATOR.live()
 }
 
 /// What `f` leaves allocated when it is called a second time.
@@ -52,12 +28,12 @@ fn left_by(mut f: impl FnMut()) -> isize {
     f();
     let before = live();
     f();
-    live() as isize - before as isize
+    live() - before
 }
 
 #[test]
 fn memory() {
-    // With `--test-threads=1` the harness would run it in its own thread.
+    // With `--test-threads=1` the harness runs the test in the main thread, which is not counted.
     in_thread(everything);
 }
 
@@ -88,7 +64,7 @@ fn a_value_costs_at_most_48_bytes() {
     println!("overhead of a value: {} bytes", each);
     assert!(each <= 48, "{}", each);
 
-    // The same over many, the growth of the thread's table included.
+    // The average of many, including the growth of the thread's table.
     let count = fewer(100_000);
     let objects: Arc<Vec<ThreadLocal<u64>>> =
         Arc::new((0..count).map(|_| ThreadLocal::new(|| 1)).collect());
@@ -101,7 +77,7 @@ fn a_value_costs_at_most_48_bytes() {
     })
     .join()
     .unwrap();
-    let each = in_use / count - 8;
+    let each = in_use / count as isize - 8;
     println!("overhead of each of {} values: {} bytes", count, each);
     assert!(each <= 48 + 2 * 8, "{}", each);
 }
@@ -149,15 +125,15 @@ fn threads_leave_nothing() {
     assert!(left < 4_096, "{} bytes", left);
 }
 
-/// Four tables of 1,024 entries at the most, and the records they belong to.
+/// At most four tables of 1,024 entries, and their records.
 fn what_ended_threads_leave_is_little() {
     const MOST: isize = 4 * (1_024 * 8 + 1_024);
-    // Of 1,000 objects and of 3,000: tables that are kept, and such as are not.
+    // The pool keeps tables for 1,000 objects, but not for 3,000.
     for count in [1_000, 3_000] {
         let objects: Arc<Vec<ThreadLocal<u8>>> =
             Arc::new((0..count).map(|_| ThreadLocal::new(|| 1)).collect());
         objects.iter().for_each(|o| o.prepare().unwrap());
-        let before = live() as isize;
+        let before = live();
         let count_of_threads = fewer(40);
         let all_at_once = Arc::new(Barrier::new(count_of_threads));
         let threads: Vec<_> = (0..count_of_threads)
@@ -171,17 +147,17 @@ fn what_ended_threads_leave_is_little() {
             .collect();
         threads.into_iter().for_each(|thread| thread.join().unwrap());
         drop(all_at_once);
-        let left = live() as isize - before;
+        let left = live() - before;
         assert!(left <= MOST, "{} bytes of {} objects", left, count);
     }
 }
 
-/// A record keeps the values of a `PerThread` for an heir. Once the object is gone, the record is as good as any other.
+/// A record keeps the values of a `PerThread` for a later thread. After the object is dropped, the pool frees the record like any other.
 fn records_whose_borrowed_values_were_not_inherited() {
     /// Four records and what belongs to them.
     const MOST: isize = 4 * 2 * 1_024;
     let count_of_threads = fewer(40);
-    let before = live() as isize;
+    let before = live();
     let object = PerThread::new(|| BorrowCell::new(1));
     let at_once = || {
         let all_at_once = Barrier::new(count_of_threads);
@@ -199,17 +175,17 @@ fn records_whose_borrowed_values_were_not_inherited() {
     assert_eq!(object.len(), 2 * count_of_threads);
     drop(guards);
     drop(object);
-    // The pool gives up one record for each thread that ends.
+    // The pool frees one record for each thread that ends.
     for _ in 0..count_of_threads {
         in_thread(|| ThreadLocal::new(|| 1).with(|_| ()));
     }
-    let left = live() as isize - before;
+    let left = live() - before;
     assert!(left <= MOST, "{} bytes", left);
 }
 
 type Order = Box<dyn FnOnce() + Send>;
 
-/// A pool thread, as other people's programs have them: it lives on, objects come and go.
+/// A thread of a thread pool: it lives on while objects are made and dropped.
 fn pool_thread() -> (impl Fn(Order), impl FnOnce()) {
     let (orders, receive) = mpsc::sync_channel::<Order>(1);
     let (report, done) = mpsc::sync_channel::<()>(1);
@@ -227,7 +203,7 @@ fn pool_thread() -> (impl Fn(Order), impl FnOnce()) {
         }
     };
     (run, move || {
-        // The other sender went with `run`.
+        // `run` had the other sender.
         drop(orders);
         thread.join().unwrap();
     })
@@ -245,7 +221,7 @@ fn a_thread_that_only_sees_short_lived_objects() {
     });
     assert!(left < 4_096, "{} bytes with destructors", left);
 
-    // Large values without one are freed when their object is dropped, even if that thread never comes back.
+    // Large values without a destructor are freed when their object is dropped, even if their thread never uses the crate again.
     let objects = |n: usize| -> Arc<Vec<ThreadLocal<[u64; 100]>>> {
         Arc::new((0..n).map(|_| ThreadLocal::new(|| [0; 100])).collect())
     };
@@ -261,7 +237,7 @@ fn a_thread_that_only_sees_short_lived_objects() {
     drop(some);
     assert!(live() < before + 4_096, "{} bytes without", live() - before);
 
-    // Small ones stay in the thread's arena, which has a limit, until the thread ends or needs the memory.
+    // Small values stay in the thread's arena, which has a limit, until the thread ends or needs the memory.
     let before = live();
     let some: Arc<Vec<ThreadLocal<u64>>> =
         Arc::new((0..10_000).map(|_| ThreadLocal::new(|| 1)).collect());
@@ -270,7 +246,7 @@ fn a_thread_that_only_sees_short_lived_objects() {
     assert!(live() - before >= 10_000 * 8);
     drop(some);
     // The thread's table for 10,000 objects, the crate's for as many numbers, and the arena.
-    const TABLES: usize = 16_384 * 8 + 16_384 * 9;
+    const TABLES: isize = 16_384 * 8 + 16_384 * 9;
     let left = live() - before;
     assert!(left < TABLES + 128 * 1_024 + 4_096, "{} bytes of small values", left);
     drop(run);
@@ -313,7 +289,7 @@ fn removed_values() {
 
 fn initializers_that_panic() {
     let object = ThreadLocal::new(|| -> [u64; 16] { panic!("planned") });
-    // The harness keeps what is printed, and that takes memory.
+    // The harness keeps the printed messages in memory.
     let hook = panic::take_hook();
     panic::set_hook(Box::new(|_| ()));
     let left = left_by(|| {

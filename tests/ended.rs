@@ -1,7 +1,7 @@
 //! "Destroyed" lasts: what the destructors of other libraries' keys get for objects, in every round.
 //!
 //! After the crate's key destructor has destroyed a thread's values, that thread gets `Destroyed` for every object with a destructor, used
-//! before or not. Values without a destructor, and values of a `PerThread`, can be made anew. This holds in all rounds where the crate has
+//! before or not. Values without a destructor, and values of a `PerThread`, can be made again. This holds in all rounds where the crate has
 //! its thread-local word, and elsewhere in the round in which the thread's record ended and in the two that follow. Until a thread has made
 //! a value with a destructor, it can make a first use in each round.
 //!
@@ -223,7 +223,7 @@ fn check(order: Order, before: Before, first: usize, seen: &Round) -> Result<(),
     }
 }
 
-/// A thread whose destructors use objects in the `active` rounds. What is not as expected.
+/// Runs a thread whose destructors use objects in the `active` rounds, and returns the differences from what is expected.
 fn run(order: Order, before: Before, active: usize) -> Vec<String> {
     ACTIVE.store(active, SeqCst);
     let balance = || census().built() - census().dropped();
@@ -270,7 +270,7 @@ fn destroyed_lasts() {
     set(&NEWER, 1);
     set(&NEWER, 0);
 
-    // ThreadSanitizer takes its state down in the last round, and LeakSanitizer finds what glibc keeps of a late first use.
+    // ThreadSanitizer frees its state before the last round, and LeakSanitizer reports what glibc leaks at a late first use.
     let rounds = children::times("OS_THREAD_LOCAL_ROUNDS", ROUNDS);
     let late_first_uses = children::times("OS_THREAD_LOCAL_LATE_FIRST_USES", 1) != 0;
     let every = (2 << rounds) - 2;

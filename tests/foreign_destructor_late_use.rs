@@ -2,8 +2,8 @@
 //! is left behind when the thread has ended.
 //!
 //! Each combination is tested: the round; the other key made before or after the crate's; values without a destructor, with one,
-//! and of a `PerThread`; a thread that has used the crate before, and one that has not. One case cannot be helped: what is made in the last
-//! round by a destructor that runs after the crate's.
+//! and of a `PerThread`; a thread that has used the crate before, and one that has not. In one case a leak is unavoidable: a value that is
+//! made in the last round by a destructor that runs after the crate's.
 //!
 //! A process of its own, because the order of keys matters: one test.
 
@@ -12,41 +12,18 @@
 mod children;
 mod common;
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::ffi::c_void;
-use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread;
 
-use common::{in_thread, not_the_main_thread, Census, Counted};
+use common::counting::Counting;
+use common::{in_thread, Census, Counted};
 use os_thread_local::key::StaticDestructorKey;
 use os_thread_local::{AccessError, PerThread, ThreadLocal};
 
-struct Counting;
-
-static LIVE: AtomicIsize = AtomicIsize::new(0);
-
-// SAFETY: hands everything on to the system's allocator, and counts what the harness's thread does not do.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        if not_the_main_thread() {
-            LIVE.fetch_add(layout.size() as isize, SeqCst);
-        }
-        // SAFETY: as our caller promises.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, p: *mut u8, layout: Layout) {
-        if not_the_main_thread() {
-            LIVE.fetch_sub(layout.size() as isize, SeqCst);
-        }
-        // SAFETY: as our caller promises.
-        unsafe { System.dealloc(p, layout) }
-    }
-}
-
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: Counting = Counting::without_main_thread();
 
 /// PTHREAD_DESTRUCTOR_ITERATIONS.
 const ROUNDS: usize = 4;
@@ -116,14 +93,14 @@ fn round(key: &StaticDestructorKey, rounds: usize) {
         Kind::Drops => DROPS.try_with(|_| true),
         Kind::PerThread => VALUES.try_with(|v| **v == 1),
     };
-    // A thread whose record has ended after it had destroyed values gets no others with a destructor.
+    // A thread whose record has ended after it had destroyed values gets `Destroyed` for objects with a destructor.
     let refused = used == Err(AccessError::Destroyed)
         && KINDS[USE.load(SeqCst)] == Kind::Drops
         && EARLY.try_with(|_| ()) == Err(AccessError::Destroyed);
     assert!(refused || used == Ok(true), "{:?}", used);
 }
 
-/// Runs `threads` threads, one after another. How much they leave: bytes, values with a destructor, and values of `VALUES`.
+/// Runs `threads` threads, one after another, and returns what they leave: bytes, values with a destructor, and values of `VALUES`.
 fn left_by(
     threads: usize,
     key: &'static StaticDestructorKey,
@@ -132,7 +109,7 @@ fn left_by(
 ) -> [isize; 3] {
     let live = || {
         let values = census().built() as isize - census().dropped() as isize;
-        [LIVE.load(SeqCst), values, VALUES.len() as isize]
+        [ALLOCATOR.live(), values, VALUES.len() as isize]
     };
     let [bytes, values, per_thread] = live();
     for _ in 0..threads {
@@ -150,14 +127,14 @@ fn left_by(
     [now[0] - bytes, now[1] - values, now[2] - per_thread]
 }
 
-/// The crate's own destructor is not called any more.
-fn cannot_be_helped(after: bool, round: usize) -> bool {
+/// Whether the crate's own destructor is no longer called, so that values of the round are leaked.
+fn leaks_in(after: bool, round: usize) -> bool {
     after && round == ROUNDS
 }
 
 #[test]
 fn nothing_is_left_behind() {
-    // With `--test-threads=1` the harness would run it in its own thread, whose memory is not counted.
+    // With `--test-threads=1` the harness runs the test in the main thread, which is not counted.
     in_thread(every_combination);
 }
 
@@ -173,9 +150,9 @@ fn every_combination() {
     PLAIN.with(|_| ());
     DROPS.with(|_| ());
     VALUES.with(|_| ());
-    assert!(LIVE.load(SeqCst) > 0, "the allocator does not count");
+    assert!(ALLOCATOR.live() > 0, "the allocator does not count");
 
-    // ThreadSanitizer takes its state down in the last round, and LeakSanitizer finds what cannot be helped.
+    // ThreadSanitizer frees its state before the last round, and LeakSanitizer reports the unavoidable leak.
     let rounds = children::times("OS_THREAD_LOCAL_ROUNDS", ROUNDS);
     let late_first_uses = children::times("OS_THREAD_LOCAL_LATE_FIRST_USES", 1) != 0;
     let (mut cases, mut failed) = (0, 0);
@@ -183,21 +160,21 @@ fn every_combination() {
         for round in 1..=rounds {
             for (index, &kind) in KINDS.iter().enumerate() {
                 for before in [Before::Nothing, Before::Plain, Before::Drops] {
-                    let leaks = cannot_be_helped(after, round);
+                    let leaks = leaks_in(after, round);
                     if !late_first_uses && (leaks || before != Before::Drops) {
                         continue;
                     }
                     USE.store(index, SeqCst);
                     let calls = CALLS.load(SeqCst);
-                    // What a few threads leave for later ones is there after the first ones.
+                    // The first threads leave what is kept for later threads.
                     left_by(8, key, round, before);
                     let left = left_by(threads, key, round, before);
                     assert_eq!(CALLS.load(SeqCst) - calls, 8 + threads);
                     cases += 1;
-                    // The least that a thread could leave is a value of a word, with what the crate needs for it.
+                    // The smallest leak would be a value of a word with its header.
                     let nothing_left = left[0] < 16 * threads as isize && left[1..] == [0, 0];
                     if leaks {
-                        // Whatever is left: it is not more than the value and the record of each thread.
+                        // The leak is at most the value and the record of each thread.
                         assert!(left[0] < 2_048 * threads as isize, "{:?}", left);
                         assert!(left[1] <= threads as isize && left[2] <= threads as isize);
                     } else if !nothing_left {

@@ -1,39 +1,20 @@
-//! Destructors of other libraries' keys that use our objects in every round: no memory is left behind.
+//! Destructors of other libraries' keys that use objects in every round: no memory is leaked.
 //! A process of its own, because the order of keys matters: one test.
 
 #![cfg(all(feature = "alloc", unix))]
 
 mod common;
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
+use common::counting::Counting;
 use common::{in_thread, Census, Counted};
 use os_thread_local::key::StaticDestructorKey;
 use os_thread_local::{AccessError, ThreadLocal};
 
-struct Counting;
-
-static LIVE: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: hands everything on to the system's allocator, and counts.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        LIVE.fetch_add(layout.size(), SeqCst);
-        // SAFETY: as our caller promises.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, p: *mut u8, layout: Layout) {
-        LIVE.fetch_sub(layout.size(), SeqCst);
-        // SAFETY: as our caller promises.
-        unsafe { System.dealloc(p, layout) }
-    }
-}
-
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: Counting = Counting::new();
 
 static OLD: ThreadLocal<Counted> = ThreadLocal::new(count);
 static FRESH: [ThreadLocal<Counted>; 8] = {
@@ -55,9 +36,9 @@ fn count() -> Counted {
 static BEFORE: StaticDestructorKey = StaticDestructorKey::new(before);
 static AFTER: StaticDestructorKey = StaticDestructorKey::new(after);
 
-/// What both destructors do in their `round`, counted down: use what the thread has used, use something
-/// new, and ask to be called again. POSIX promises four rounds; a value made in the last one,
-/// after the crate's own destructor, would leak, so they use three.
+/// What both destructors do in each `round`, counted down: use an object that the thread has used, use a new one, and set their key so
+/// that the system calls them again. POSIX guarantees four rounds. A value made in the last one, after the crate's own destructor, would
+/// leak, so they use three.
 fn round(key: &StaticDestructorKey, round: *mut c_void, fresh: usize) {
     CALLS.fetch_add(1, SeqCst);
     let round = round as usize;
@@ -109,10 +90,10 @@ fn foreign_destructors_get_a_value_or_destroyed_and_nothing_leaks() {
     assert!(census().built() >= 2, "{}", census().built());
     assert_eq!(census().strayed(), 0);
 
-    let before = LIVE.load(SeqCst);
+    let before = ALLOCATOR.live();
     for _ in 0..50 {
         run();
     }
-    let left = LIVE.load(SeqCst) as isize - before as isize;
+    let left = ALLOCATOR.live() - before;
     assert!(left < 4_096, "{} bytes", left);
 }

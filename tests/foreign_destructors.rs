@@ -38,13 +38,13 @@ fn last_words(which: usize) {
             Err(other) => panic!("{:?}", other),
         };
     }
-    // An object of the destructor's own fares as the fresh one.
+    // An object of the destructor's own gives the same as the fresh one.
     let object = ThreadLocal::new(|| vec![1]);
     match object.try_with(|v| assert_eq!(*v, [1])) {
         Ok(()) => assert!(FRESH[which].with_existing(|_| ()).is_some()),
         Err(error) => assert_eq!(error, AccessError::Destroyed),
     }
-    // One without a destructor always works.
+    // An object whose values have no destructor always works.
     let object = ThreadLocal::new(|| 1);
     assert_eq!(object.try_with(|v| *v), Ok(1));
 }
@@ -91,11 +91,11 @@ fn main() {
     let census = CENSUS.lock().unwrap().clone().unwrap();
     let balance = || census.built() - census.dropped();
     let here = balance();
-    // POSIX has four rounds, and a value that is made in the last of them stays: so does that of any library.
+    // POSIX guarantees four rounds, and a value that is made in the last of them is leaked, as in any library.
     let rounds = children::times("OS_THREAD_LOCAL_ROUNDS", if cfg!(unix) { 2 } else { 1 });
     let mut cases = 0;
-    // A thread whose very first use is in a key's destructor is past its exit list, and glibc keeps the 32 bytes of what is
-    // registered there then, for std as for us: LeakSanitizer says so.
+    // If a thread's very first use is in a key's destructor, its exit list has run already, and glibc leaks the 32 bytes of an entry that
+    // is registered then, for std as for this crate: LeakSanitizer reports it.
     let first_uses = children::times("OS_THREAD_LOCAL_LATE_FIRST_USES", 1) != 0;
     for uses_ours in [true, false] {
         if !uses_ours && !first_uses {
@@ -130,7 +130,7 @@ fn main() {
     assert_eq!(census.strayed(), 0);
     let calls: Vec<Vec<usize>> =
         CALLS.iter().map(|c| c.iter().map(|n| n.load(SeqCst)).collect()).collect();
-    // A thread that has used ours before gets no values from the last one on.
+    // A thread that has used the crate before gets no values from the last destructor on.
     assert!(calls.iter().all(|c| c[0] > 0 && (c[1] > 0 || !first_uses)), "{:?}", calls);
     assert!(calls.iter().all(|c| c[2] > 0) || cfg!(not(unix)), "{:?}", calls);
     println!("foreign_destructors: {} threads, calls, values, errors: {:?}", cases, calls);

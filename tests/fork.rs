@@ -1,6 +1,6 @@
 //! The child of a `fork` has only the thread that forked. It can use every object, whatever the other threads were doing.
 //!
-//! The forks of one run are few; `OS_THREAD_LOCAL_FORKS` says how many (`ci/processes`: 1,000). With
+//! `OS_THREAD_LOCAL_FORKS` sets the number of forks, which is small by default (`ci/processes`: 1,000). With
 //! `OS_THREAD_LOCAL_FORK_THREADS=0` the children start no threads: some emulators cannot do that.
 
 // Without the harness, whose threads have locks of their own that a child would inherit.
@@ -30,7 +30,7 @@ fn main() {
 /// This program in a process of its own, and once more if that hangs: see `children::is_qemu`.
 #[cfg(all(unix, not(miri)))]
 fn in_three_attempts() {
-    // Ten times what it takes.
+    // Ten times the usual duration.
     const HANGS: std::time::Duration = std::time::Duration::from_secs(60);
     for _ in 0..3 {
         match children::run_for("all", HANGS) {
@@ -125,7 +125,7 @@ mod unix {
         HANDLED.fetch_add(1, SeqCst);
     }
 
-    /// The fork handlers of another library, registered before ours. (Under load, and what else they may do: `fork_handlers`.)
+    /// The fork handlers of another library, registered before the crate's. `tests/fork_handlers.rs` tests them under load.
     pub fn handlers_of_others() {
         // SAFETY: `handler` may be called on any thread.
         assert_eq!(unsafe { pthread_atfork(handler, handler, handler) }, 0);

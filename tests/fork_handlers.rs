@@ -2,9 +2,9 @@
 //! one, or use objects themselves. Registered before this crate's first use or after it, they never deadlock, neither in the
 //! parent nor in a child. In the child every object can be used, old and new, by the thread that forked and by new threads.
 //!
-//! Each case is a process of its own, killed when it makes no progress. The forks of one run are few;
-//! `OS_THREAD_LOCAL_FORKS` says how many each case does (`ci/processes`: 500; `ci/processes --full`: 10,000). With `OS_THREAD_LOCAL_FORK_THREADS=0` the children
-//! start no threads: some emulators cannot do that.
+//! Each case is a process of its own, killed when it makes no progress. `OS_THREAD_LOCAL_FORKS` sets the number of forks of a case
+//! (`ci/processes`: 500; `ci/processes --full`: 10,000). With `OS_THREAD_LOCAL_FORK_THREADS=0` the children start no threads: some emulators
+//! cannot do that.
 
 // Without the harness, whose threads have locks of their own that a child would inherit.
 
@@ -62,9 +62,9 @@ mod unix {
         fn pthread_join(thread: usize, result: *mut *mut c_void) -> i32;
     }
 
-    // ------------------------------------------------------------------------------------------ the parent of all
+    // ------------------------------------------------------------------------------------------ the first process
 
-    /// How many seconds a case may go without a fork: it hangs then. In QEMU, where it has three attempts, it is not waited for as long.
+    /// The seconds without a fork after which a case counts as hanging. Fewer in QEMU, where a case has three attempts.
     fn patience() -> u32 {
         if children::is_qemu() {
             40
@@ -197,7 +197,7 @@ mod unix {
 
     extern "C" fn nothing() {}
 
-    /// A child that hangs is killed by its alarm before its parent counts as one that hangs.
+    /// The alarm kills a child that hangs before its parent counts as hanging.
     static CHILD_PATIENCE: AtomicU32 = AtomicU32::new(0);
 
     extern "C" fn set_alarm() {
@@ -205,7 +205,7 @@ mod unix {
         unsafe { alarm(CHILD_PATIENCE.load(SeqCst)) };
     }
 
-    /// A fair lock: threads that take it all the time do not keep the one that forks waiting.
+    /// A fair lock: threads that acquire it all the time do not starve the one that forks.
     static TICKETS: AtomicUsize = AtomicUsize::new(0);
     static SERVED: AtomicUsize = AtomicUsize::new(0);
 
@@ -337,7 +337,7 @@ mod unix {
 
     type Shared = ThreadLocal<RefCell<Vec<u32>>>;
 
-    /// A thread that keeps the crate busy until the case is over.
+    /// A thread that uses the crate until the case is over.
     fn busy(kind: usize, work: fn(), object: &Shared) {
         /// On their way from one thread to another: an object is dropped when two threads have used it.
         static EXCHANGE: Mutex<Vec<Arc<ThreadLocal<Box<u32>>>>> = Mutex::new(Vec::new());
@@ -374,7 +374,7 @@ mod unix {
         let before = case.starts_with("before");
         let register_theirs = || register(library.prepare, library.parent, library.child);
         CHILD_PATIENCE.store(patience() * 3 / 4, SeqCst);
-        // The first to be called in a child: one that hangs in another handler is killed, too.
+        // Called first in a child, so that the alarm also kills one that hangs in another handler.
         register(nothing, nothing, set_alarm);
         // A library's constructor would register them before `main`; nothing has used the crate before this either.
         if before {
@@ -404,7 +404,7 @@ mod unix {
                         in_a_child(use_objects);
                     }
                 });
-                // Says that this goes on.
+                // Reports progress.
                 io::stdout().write_all(b".").unwrap();
                 io::stdout().flush().unwrap();
             }
@@ -433,7 +433,7 @@ mod unix {
         assert_eq!(status, 33 << 8, "the child's wait status");
     }
 
-    /// What a child may do, in whatever state other threads of its parent were: everything.
+    /// A child may do everything, whatever state the other threads of its parent were in.
     fn in_the_child(object: Shared, threads: bool) {
         // The values of the thread that forked are there.
         OLD.with(|v| assert_eq!(*v.borrow(), [1, 2]));
@@ -441,7 +441,7 @@ mod unix {
         SHARED.with(|n| n.fetch_add(1, SeqCst));
         assert!(!SHARED.is_empty() && SHARED.iter().all(|n| n.load(SeqCst) < u32::MAX));
         reclaim();
-        // An object that is new to threads of the parent in this instant. Its number goes to one of the next.
+        // An object that threads of the parent are using for the first time. Later objects get its number.
         drop(object);
         for _ in 0..3 {
             use_objects();

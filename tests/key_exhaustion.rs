@@ -40,7 +40,7 @@ fn everything_is_out_of_keys() {
 
 #[test]
 fn out_of_keys_and_recovery() {
-    // What std may want to have made first.
+    // Whatever std makes at its first use.
     thread::spawn(|| assert!(catch_unwind(|| panic!("planned")).is_err())).join().unwrap();
 
     let mut keys = every_key();
@@ -65,7 +65,7 @@ fn out_of_keys_and_recovery() {
     FOO.set(2);
     let objects: Vec<ThreadLocal<Box<u32>>> =
         (0..5_000).map(|_| ThreadLocal::new(|| Box::new(7))).collect();
-    // Joined by hand, as in `direct_read_late_key`.
+    // Joined, because the end of the scope does not wait for destructors of thread-locals.
     thread::scope(|s| {
         let use_all = || {
             assert_eq!(FOO.get(), 1);

@@ -47,7 +47,7 @@ fn keys_do_not_share() {
 
 #[test]
 fn dropping_a_key_gives_it_back() {
-    // More than any system has at a time.
+    // More keys than any system has.
     for i in 1..20_000 {
         let key = Key::new().unwrap();
         assert!(key.get().is_null(), "a new key is null, also where an old one was not");
@@ -91,7 +91,7 @@ fn threads_that_set_a_static_key_at_once_agree_on_one() {
                     key.set(word(t)).unwrap();
                 }
                 start.wait();
-                // Had someone made another key, that one's word would be lost.
+                // If another thread made a key now, this would overwrite its word.
                 for key in &KEYS {
                     assert_eq!(key.get(), word(t));
                 }
@@ -183,7 +183,7 @@ fn keys_are_shared_between_threads() {
     in_thread(move || drop(key));
 }
 
-/// POSIX calls it again, Windows does not.
+/// POSIX systems call the destructor again, Windows does not.
 #[test]
 fn a_destructor_that_sets_again() {
     static CALLS: AtomicUsize = AtomicUsize::new(0);
@@ -234,7 +234,7 @@ fn a_key_is_dropped_while_other_threads_have_words() {
         .collect();
     barrier.wait();
     drop(Arc::try_unwrap(key).unwrap());
-    // Windows has called it for each word by now. Other systems forget them.
+    // Windows has called the destructor for each word by now. Other systems discard the words.
     assert_eq!(OLD.load(SeqCst), if cfg!(windows) { THREADS } else { 0 });
     if let Ok(key) = DestructorKey::new(new) {
         next.set(key).unwrap();

@@ -1,5 +1,5 @@
-//! Objects that are made and dropped in the last round of key destructors: what cannot be destroyed any more is leaked, but it is little, and
-//! it does not make anything larger for threads that do nothing wrong. In particular, a leaked record keeps no slot numbers.
+//! Objects that are made and dropped in the last round of key destructors. A value that can no longer be destroyed is leaked, with its
+//! record, but the leak is small and costs other threads nothing. In particular, a leaked record keeps no slot numbers.
 
 // Without the harness, so that no other thread allocates.
 
@@ -13,7 +13,7 @@ mod common;
 
 #[cfg(unix)]
 fn main() {
-    // LeakSanitizer and Valgrind find what is leaked on purpose. ThreadSanitizer has taken its state down in the last round.
+    // LeakSanitizer and Valgrind report the leaks of this test. ThreadSanitizer has freed its state before the last round.
     if children::times("OS_THREAD_LOCAL_LATE_FIRST_USES", 1) != 0
         && children::times("OS_THREAD_LOCAL_ROUNDS", unix::ROUNDS) == unix::ROUNDS
     {
@@ -24,38 +24,19 @@ fn main() {
 #[cfg(unix)]
 mod unix {
     use super::{children, common};
+    use common::counting::Counting;
     use common::{in_thread, most_in_new_threads};
     use os_thread_local::key::StaticDestructorKey;
     use os_thread_local::{AccessError, PerThread, ThreadLocal};
-    use std::alloc::{GlobalAlloc, Layout, System};
     use std::ffi::c_void;
-    use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering::SeqCst};
-
-    struct Counting;
-
-    static LIVE: AtomicIsize = AtomicIsize::new(0);
-
-    // SAFETY: hands everything on to the system's allocator, and counts.
-    unsafe impl GlobalAlloc for Counting {
-        unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-            LIVE.fetch_add(layout.size() as isize, SeqCst);
-            // SAFETY: as our caller promises.
-            unsafe { System.alloc(layout) }
-        }
-
-        unsafe fn dealloc(&self, p: *mut u8, layout: Layout) {
-            LIVE.fetch_sub(layout.size() as isize, SeqCst);
-            // SAFETY: as our caller promises.
-            unsafe { System.dealloc(p, layout) }
-        }
-    }
+    use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
     #[global_allocator]
-    static ALLOCATOR: Counting = Counting;
+    static ALLOCATOR: Counting = Counting::new();
 
-    /// What a thread leaks, in bytes: a record, and a table for the numbers of the objects.
+    /// The limit of what a thread leaks, in bytes: a record, and a table for the numbers of the objects.
     const LEAK: isize = 4 * 1024;
-    /// What another thread's first use of a new object takes.
+    /// The limit of what another thread's first use of a new object allocates.
     const INNOCENT: usize = 8 * 1024;
 
     /// PTHREAD_DESTRUCTOR_ITERATIONS.
@@ -103,7 +84,7 @@ mod unix {
         let drops: Vec<ThreadLocal<Drops>> =
             (0..10).map(|_| ThreadLocal::new(|| Drops(1))).collect();
         for object in &drops {
-            // A thread whose values were destroyed makes none.
+            // A thread whose values were destroyed gets `Destroyed`.
             let got = object.try_with(|v| assert_eq!(v.0, 1));
             assert!(matches!(got, Ok(()) | Err(AccessError::Destroyed)), "{:?}", got);
         }
@@ -131,15 +112,15 @@ mod unix {
         let threads = children::fewer(500);
         for before in [Before::Nothing, Before::Plain, Before::Drops] {
             for _ in 0..2 {
-                let (calls, live) = (CALLS.load(SeqCst), LIVE.load(SeqCst));
+                let (calls, live) = (CALLS.load(SeqCst), ALLOCATOR.live());
                 (0..threads).for_each(|_| one_thread(before));
                 assert_eq!(CALLS.load(SeqCst) - calls, threads);
-                let leak = (LIVE.load(SeqCst) - live) / threads as isize;
+                let leak = (ALLOCATOR.live() - live) / threads as isize;
                 let innocent = most_in_new_threads(8, || {
-                    let live = LIVE.load(SeqCst);
+                    let live = ALLOCATOR.live();
                     let object = ThreadLocal::new(|| 1);
                     object.with(|_| ());
-                    (LIVE.load(SeqCst) - live).max(0) as usize
+                    (ALLOCATOR.live() - live).max(0) as usize
                 });
                 println!(
                     "late_leaks: {} threads that had used {:?} leaked {} bytes each (at most {}); a first use of another thread's \

@@ -26,7 +26,7 @@ mod linux {
     use std::thread;
     use std::time::Duration;
 
-    /// The crate has a thread-local word here, and remembers the thread's end until the process ends.
+    /// The crate has a thread-local word here, which has the thread's state until the process ends.
     const WORD: bool = cfg!(all(
         not(os_thread_local_no_word),
         not(os_thread_local_keys_only),

@@ -6,69 +6,49 @@ mod children;
 mod common;
 
 use children::fewer;
+use common::counting::Counting;
 use common::wait_until;
 use os_thread_local::{reclaim, PerThread, ThreadLocal};
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::Mutex;
 use std::thread;
 
 // ---------------------------------------------------------------------------------------------- the limits, in bytes
 
-/// What a new thread's first use allocates, the value of a word included.
+/// A new thread's first use, including the value of a word.
 const FIRST_USE: isize = 832;
 
-/// A value of a word, the average of 1,000 in one thread: 48 bytes, what is left of the arena's last chunk, and what the thread's table
-/// takes for it.
+/// A value of a word, the average of 1,000 in one thread: 48 bytes, a part of the arena's last chunk, and the entry in the thread's table.
 const VALUE: isize = 80;
 
-/// An object that has been prepared, beside its values; with what the table of the thread that prepared it takes.
+/// A prepared object without values, with the entry in the table of the thread that prepared it.
 const OBJECT: isize = 48;
 
-/// What a thread that does nothing keeps of a value of a word that has no destructor, when another thread has dropped the object; with
-/// what the thread's table takes.
+/// The memory that an idle thread keeps for a value of a word without a destructor after another thread has dropped the object; with the
+/// entry in the thread's table.
 const IDLE_KEEPS: isize = 80;
 
-/// The same of a value of 512 bytes: its memory is freed at once, and the table stays.
+/// The same for a value of 512 bytes: its memory is freed at once, and the table remains.
 const IDLE_KEEPS_OF_LARGE: isize = 32;
 
-/// And of an object with any value once the thread has called `reclaim`.
+/// The same for any value after the thread has called `reclaim`.
 const KEPT_AFTER_RECLAIM: isize = 80;
 
-/// What is not more than what a C library or std allocates now and then.
+/// The limit below which a difference may be the C library's or std's.
 const NOTHING: isize = 256;
 
 // ---------------------------------------------------------------------------------------------- the counting
 
-struct Counting;
-
-static LIVE: AtomicIsize = AtomicIsize::new(0);
-
-// SAFETY: hands everything on to the system's allocator, and counts.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        LIVE.fetch_add(layout.size() as isize, SeqCst);
-        // SAFETY: as our caller promises.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, p: *mut u8, layout: Layout) {
-        LIVE.fetch_sub(layout.size() as isize, SeqCst);
-        // SAFETY: as our caller promises.
-        unsafe { System.dealloc(p, layout) }
-    }
-}
-
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: Counting = Counting::new();
 
 fn live() -> isize {
-    LIVE.load(SeqCst)
+    ALLOCATOR.live()
 }
 
 static FAILED: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
-/// `bytes` were taken for `count` of something, and `limit` is what each may take.
+/// Records a failure if `bytes`, which `count` items took, are more than `limit` for each.
 fn check(what: &str, bytes: isize, count: usize, limit: isize) {
     let per = if count == 1 { String::new() } else { format!(", {} each", bytes / count as isize) };
     println!("memory_bounds: {}: {} bytes{} (at most {})", what, bytes, per, limit);
@@ -77,9 +57,9 @@ fn check(what: &str, bytes: isize, count: usize, limit: isize) {
     }
 }
 
-/// The most that any of some new threads allocates in `f` and keeps.
+/// The largest number of bytes that one of some new threads allocates in `f` and keeps.
 fn most_in_new_threads(f: impl Fn() + Sync) -> isize {
-    // More than threads of other measurements have been there at a time.
+    // More than the threads of other measurements, whose records are in the pool.
     const THREADS: usize = 12;
     let kept = || {
         let before = live();
@@ -181,7 +161,7 @@ fn first_uses() {
     static WORD: ThreadLocal<Word> = ThreadLocal::new(word);
     static DROPS: ThreadLocal<Drops> = ThreadLocal::new(drops);
     static PER_THREAD: PerThread<Word> = PerThread::new(word);
-    // The process's first use, and what it takes once, is this thread's.
+    // This thread makes the process's first use, which allocates more.
     WORD.with(|_| ());
     DROPS.with(|_| ());
     PER_THREAD.with(|_| ());
@@ -219,7 +199,7 @@ fn objects_and_their_values() {
     check("10,000 objects", live() - before, MANY, OBJECT);
 }
 
-/// In the long run an object leaves nothing.
+/// Used and dropped repeatedly, an object leaves nothing.
 fn dropped_objects_leave_nothing() {
     let rounds: [(&str, usize, fn()); 5] = [
         ("one", fewer(1_000), || ThreadLocal::new(word).with(|_| ())),
@@ -265,7 +245,7 @@ fn dropped_objects_leave_nothing() {
     });
 }
 
-/// A thread has used objects whose values have nothing to destroy, another one drops them, and the first does nothing more.
+/// A thread has used objects whose values have no destructor, another thread drops them, and the first thread stays idle.
 fn idle<T: 'static>(what: &str, init: fn() -> T, limit: isize) {
     const OBJECTS: usize = 1_000;
     let used = Mutex::new(Vec::new());
@@ -283,7 +263,7 @@ fn idle<T: 'static>(what: &str, init: fn() -> T, limit: isize) {
             round();
             let kept = live() - before;
             check(&format!("an idle thread keeps of 1,000 values {}", what), kept, OBJECTS, limit);
-            // It does not add up.
+            // The memory does not accumulate.
             for _ in 0..fewer(20) {
                 round();
             }
@@ -299,7 +279,7 @@ fn used_by_this_thread<T>(n: usize, init: fn() -> T) -> Vec<ThreadLocal<T>> {
     objects
 }
 
-/// Values with a destructor wait for their thread; when it has called `reclaim` they are gone.
+/// Orphans wait for their thread, which destroys them in `reclaim`.
 fn idle_until_reclaim() {
     const OBJECTS: usize = 1_000;
     let used = Mutex::new(Vec::new());

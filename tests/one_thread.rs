@@ -95,7 +95,7 @@ tests! {
         assert_eq!(Rc::strong_count(&drops), 1);
     }
 
-    fn a_removed_value_is_made_anew() {
+    fn a_removed_value_is_made_again() {
         let drops = Rc::new(Cell::new(0));
         let mut object = counted(&drops);
         assert!(object.remove().is_none());

@@ -38,7 +38,7 @@ fn fails() -> bool {
     }
 }
 
-// SAFETY: the system's allocator does the work, when there is any.
+// SAFETY: passes calls to the system's allocator, or returns null.
 unsafe impl GlobalAlloc for Failing {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if fails() {
@@ -59,8 +59,8 @@ unsafe impl GlobalAlloc for Failing {
 #[global_allocator]
 static ALLOCATOR: Failing = Failing;
 
-/// Calls `f` with one allocation after another failing, until it needs no more. How many failed.
-fn sweep<R: PartialEq + std::fmt::Debug>(
+/// Calls `f` repeatedly, each time with the next allocation failing, until no allocation is left to fail. Returns the number of failures.
+fn fail_each<R: PartialEq + std::fmt::Debug>(
     expected: R,
     mut f: impl FnMut() -> Result<R, AccessError>,
 ) -> usize {
@@ -80,9 +80,9 @@ fn sweep<R: PartialEq + std::fmt::Debug>(
     unreachable!()
 }
 
-/// A thread of its own for each `n`: a call fails there at the n-th allocation, and is then made again. Returns when there are
-/// no more to fail. The threads stay until then, and others take what ended ones have left: each has all to allocate.
-fn sweep_threads(f: fn() -> Result<u32, AccessError>) -> usize {
+/// Runs a thread for each `n`, where the call fails at the n-th allocation and is then repeated. Returns when no allocation is left to fail.
+/// The threads end only then, so that no thread adopts a record: each allocates everything.
+fn fail_each_in_threads(f: fn() -> Result<u32, AccessError>) -> usize {
     const MOST_IDLE: usize = 4;
     let over = Arc::new(AtomicBool::new(false));
     let mut threads = Vec::with_capacity(20);
@@ -95,7 +95,7 @@ fn sweep_threads(f: fn() -> Result<u32, AccessError>) -> usize {
                 thread::park();
             }
         });
-        // Not a channel: std keeps something for a thread that once had to wait for one.
+        // Not a channel: std keeps memory for a thread that has waited for one.
         while answer.load(SeqCst) == 0 && !thread.is_finished() {
             thread::yield_now();
         }
@@ -129,7 +129,7 @@ fn sweep_threads(f: fn() -> Result<u32, AccessError>) -> usize {
 static STATIC: ThreadLocal<Box<u32>> = ThreadLocal::new(kept);
 static VALUES: PerThread<u32> = PerThread::new(|| 7);
 
-/// A box made when nothing fails: an initializer's own allocation is its own business, and aborts.
+/// Allocates a box while nothing fails: a failing allocation in an initializer would abort.
 fn kept() -> Box<u32> {
     let left = LEFT.swap(NEVER, SeqCst);
     let kept = Box::new(7);
@@ -138,11 +138,11 @@ fn kept() -> Box<u32> {
 }
 
 fn main() {
-    // The very first use of all: the record, which has room for the value.
-    let first = sweep(7, || STATIC.try_with(|v| **v));
+    // The process's first use: the record, which has room for the value.
+    let first = fail_each(7, || STATIC.try_with(|v| **v));
     assert_eq!(first, 1);
 
-    // More and more numbers are in use, and this thread's table grows: each step leaves what there was, to the byte.
+    // More and more numbers are in use, and this thread's table grows: each failure leaves the allocated bytes unchanged.
     let mut objects = Vec::with_capacity(3000);
     let mut grown = 0;
     for n in 0..3000 {
@@ -178,13 +178,13 @@ fn main() {
         (counted, [0u64; 100])
     });
     let before = LIVE.load(SeqCst);
-    assert_eq!(sweep((), || object.try_with(|_| ())), 1);
+    assert_eq!(fail_each((), || object.try_with(|_| ())), 1);
     assert_eq!((census.built(), census.dropped()), (1, 0));
     drop(object);
     assert_eq!((census.built(), census.dropped()), (1, 1));
     assert_eq!(LIVE.load(SeqCst), before);
 
-    // Chunks of the arena: a chunk that cannot be had is replaced by memory for the value alone.
+    // Chunks of the arena: without memory for a chunk, the value is allocated alone.
     let small: Vec<_> = (0..100).map(|n| ThreadLocal::from_fn(move || n)).collect();
     small.iter().for_each(|o| o.prepare().unwrap());
     let mut failed = 0;
@@ -199,22 +199,22 @@ fn main() {
     assert!(failed > 50, "{} allocations failed", failed);
     drop(small);
 
-    // First uses in threads of their own: nothing is left of them, whichever allocation failed.
+    // First uses in threads of their own: they leave nothing, whichever allocation failed.
     let mut left = Vec::with_capacity(10);
     for _ in 0..4 {
         let before = LIVE.load(SeqCst);
         // A record, which has room for the value.
-        assert_eq!(sweep_threads(|| STATIC.try_with(|v| **v)), 1);
+        assert_eq!(fail_each_in_threads(|| STATIC.try_with(|v| **v)), 1);
         left.push(LIVE.load(SeqCst) - before);
     }
     assert_eq!(left[1..], [0, 0, 0], "bytes left behind");
-    // `prepare` takes all of it but the value, with either type: a record, and a table, since the number is a high one.
-    assert_eq!(sweep_threads(|| STATIC.prepare().map(|()| 7)), 1);
-    assert_eq!(sweep_threads(|| VALUES.prepare().map(|()| 7)), 2);
+    // `prepare` allocates everything but the value, with either type: a record, and a table, because the number is high.
+    assert_eq!(fail_each_in_threads(|| STATIC.prepare().map(|()| 7)), 1);
+    assert_eq!(fail_each_in_threads(|| VALUES.prepare().map(|()| 7)), 2);
     // And a block. From here on, records of ended threads hold values, which later threads inherit.
-    assert_eq!(sweep_threads(|| VALUES.try_with(|v| *v)), 3);
+    assert_eq!(fail_each_in_threads(|| VALUES.try_with(|v| *v)), 3);
 
-    // What an ended thread has left is all that the next one needs.
+    // The next thread needs only the record of an ended one.
     THREAD.store(0, SeqCst);
     let needs = |n| {
         thread::spawn(move || {
@@ -235,17 +235,17 @@ fn main() {
     let make = || made.fetch_add(1, SeqCst);
     let mut values = PerThread::from_fn(make);
     let before = LIVE.load(SeqCst);
-    assert_eq!(sweep(0, || values.try_with(|v| *v)), 1);
+    assert_eq!(fail_each(0, || values.try_with(|v| *v)), 1);
     assert_eq!((made.load(SeqCst), values.len()), (1, 1));
     values.clear();
-    assert_eq!(sweep(1, || values.try_get_mut().map(|v| *v)), 1);
+    assert_eq!(fail_each(1, || values.try_get_mut().map(|v| *v)), 1);
     values.clear();
     let access = |error| match error {
         InitError::Access(error) => error,
         InitError::Init(()) => panic!("the initializer gives no error"),
     };
-    assert_eq!(sweep(2, || values.with_or_try(|| Ok(make()), |v| *v).map_err(access)), 1);
-    // A thread that takes a value over needs none for it; nor does looking at the values, or taking them out.
+    assert_eq!(fail_each(2, || values.with_or_try(|| Ok(make()), |v| *v).map_err(access)), 1);
+    // A thread that inherits a value allocates nothing for it. Neither does reading the values or taking them out.
     THREAD.store(this_thread(), SeqCst);
     LEFT.store(0, SeqCst);
     assert_eq!((values.iter().count(), values.iter_mut().len()), (1, 1));
@@ -255,7 +255,7 @@ fn main() {
     assert_eq!(LIVE.load(SeqCst), before);
     drop(values);
 
-    // Everything else gives no error for want of memory, because it allocates nothing.
+    // Everything else returns no error for lack of memory, because it allocates nothing.
     THREAD.store(this_thread(), SeqCst);
     LEFT.store(0, SeqCst);
     let mut object = ThreadLocal::new(|| 7);

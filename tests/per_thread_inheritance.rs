@@ -45,7 +45,7 @@ fn threads_one_after_another_share_one_value() {
     });
     for n in 0..50 {
         alone(|| {
-            // As the thread before left it.
+            // The value of the previous thread.
             object.with(|v| assert_eq!(v.replace(v.get() + 1), n));
             object.with(|v| assert_eq!(v.get(), n + 1));
         });
@@ -100,7 +100,7 @@ fn values_that_an_initializer_makes_end_with_their_thread() {
     assert_eq!(outer.len(), 1);
 }
 
-/// What the destructors at a thread's end make is left to later threads like the rest.
+/// Later threads inherit the values that destructors make at a thread's end, like all others.
 fn a_value_that_a_destructor_makes_is_inherited() {
     static OBJECT: PerThread<Cell<u32>> = PerThread::new(|| Cell::new(0));
     for n in 0..4 {
@@ -214,7 +214,7 @@ fn nothing_is_lost_among_threads_that_come_and_go() {
     assert_eq!(object.into_iter().map(Cell::into_inner).sum::<u64>(), counted);
 }
 
-/// Which of the ended threads a new one follows is not promised; that there are not more values than there were threads is.
+/// It is unspecified which ended thread's value a new thread inherits, but there are never more values than there were threads.
 fn new_objects_after_many_threads() {
     let objects: Vec<_> = (0..50).map(|_| PerThread::new(|| Cell::new(0))).collect();
     for _ in 0..20 {
@@ -226,7 +226,7 @@ fn new_objects_after_many_threads() {
     }
 }
 
-/// The thread that owns the object sees what ended threads have left, and has one value more at the most.
+/// The thread that owns the object sees the values of ended threads, and has at most one value more.
 fn the_last_owner_finds_all() {
     let mut object = PerThread::new(|| Cell::new(0));
     at_once(AT_ONCE, || object.with(|v| v.set(v.get() + 1)));

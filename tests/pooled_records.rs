@@ -1,5 +1,5 @@
-//! What the records of ended threads keep, for later threads: after a peak of threads that used `PerThread` objects, no more than a few
-//! records once the objects are gone, and few of the slot numbers that the threads had cached.
+//! Memory and slot numbers that the records of ended threads keep for later threads: after a peak of threads that used `PerThread` objects,
+//! a few records once the objects are gone, and few of the slot numbers that the threads had cached.
 
 // Without the harness, so that no other thread allocates.
 
@@ -7,39 +7,19 @@
 
 mod common;
 
+use common::counting::Counting;
 use common::in_thread;
 use os_thread_local::{PerThread, ThreadLocal};
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicIsize, Ordering::SeqCst};
 use std::sync::{Barrier, Mutex};
 use std::thread;
 
-struct Counting;
-
-static LIVE: AtomicIsize = AtomicIsize::new(0);
-
-// SAFETY: hands everything on to the system's allocator, and counts.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        LIVE.fetch_add(layout.size() as isize, SeqCst);
-        // SAFETY: as our caller promises.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, p: *mut u8, layout: Layout) {
-        LIVE.fetch_sub(layout.size() as isize, SeqCst);
-        // SAFETY: as our caller promises.
-        unsafe { System.dealloc(p, layout) }
-    }
-}
-
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: Counting = Counting::new();
 
 // With 100 stacks Emscripten's memory is full.
 const THREADS: usize = if cfg!(target_os = "emscripten") { 20 } else { 100 };
 
-/// A record takes some 800 bytes; a pool keeps four without values, and threads of std's have something, too.
+/// 21 records of 768 bytes. The pool keeps four without values, and std keeps some memory for threads.
 const FEW_RECORDS: isize = 16 * 1024;
 
 /// Runs that many threads at a time. `f` waits at the barrier when the thread has its values.
@@ -52,8 +32,8 @@ fn threads(f: impl Fn(&Barrier) + Sync) {
     });
 }
 
-/// Two at a time, of which one trims the pool by a record. They get records with values, and leave them.
-/// `tests/trimmed_pool.rs` has one at a time.
+/// Runs two threads at a time, of which one trims the pool by a record. They adopt records with values, and leave them.
+/// `tests/trimmed_pool.rs` runs one at a time.
 fn later_threads() {
     static LIVES: PerThread<u32> = PerThread::new(|| 1);
     for _ in 0..THREADS + 10 {
@@ -92,7 +72,7 @@ fn main() {
         ("removed", |mut object| assert_eq!(object.remove(), Some(1))),
     ];
     for (how, end) in by_its_thread {
-        let before = LIVE.load(SeqCst);
+        let before = ALLOCATOR.live();
         threads(|all_here| {
             let object = PerThread::new(|| 1);
             object.with(|_| ());
@@ -100,7 +80,7 @@ fn main() {
             end(object);
         });
         let what = format!("objects of their own that {} threads {}", THREADS, how);
-        check(&what, LIVE.load(SeqCst) - before, FEW_RECORDS);
+        check(&what, ALLOCATOR.live() - before, FEW_RECORDS);
     }
 
     let by_another_thread: [(&str, fn(Object)); 4] = [
@@ -110,7 +90,7 @@ fn main() {
         ("iterated by value", |object| assert!(object.into_iter().count() >= THREADS)),
     ];
     for (how, end) in by_another_thread {
-        let before = LIVE.load(SeqCst);
+        let before = ALLOCATOR.live();
         let object = PerThread::new(|| 1);
         threads(|all_here| {
             object.with(|_| ());
@@ -119,12 +99,12 @@ fn main() {
         end(object);
         later_threads();
         let what = format!("an object that {} threads used, {} when they had ended", THREADS, how);
-        check(&what, LIVE.load(SeqCst) - before, FEW_RECORDS);
+        check(&what, ALLOCATOR.live() - before, FEW_RECORDS);
 
         // While they run: the records have no values when they end.
         let object = Mutex::new(Some(PerThread::new(|| 1)));
         let dropped = Barrier::new(THREADS + 1);
-        let before = LIVE.load(SeqCst);
+        let before = ALLOCATOR.live();
         thread::scope(|s| {
             let use_it = || {
                 object.lock().unwrap().as_ref().unwrap().with(|_| ());
@@ -140,14 +120,14 @@ fn main() {
             threads.into_iter().for_each(|thread| thread.join().unwrap());
         });
         let what = format!("an object that {} threads used, {} while they ran", THREADS, how);
-        check(&what, LIVE.load(SeqCst) - before, FEW_RECORDS);
+        check(&what, ALLOCATOR.live() - before, FEW_RECORDS);
     }
 
     numbers();
 }
 
-/// Each of the threads makes twelve objects, drops eight, and so caches numbers, as it has dropped many before. Its record then stays in the
-/// pool, with a value. Most of the numbers are free again for other threads, whose tables stay short.
+/// Each of the threads makes twelve objects and drops eight. It caches their numbers, because it has dropped many objects before. Its record
+/// then stays in the pool with a value, and gives most of the numbers back, so that the tables of other threads stay short.
 fn numbers() {
     const OBJECTS: usize = 270;
     /// A table for 512 numbers. It has room for 380 of the objects; if the records kept all cached numbers, for 180.
@@ -164,7 +144,7 @@ fn numbers() {
     });
     drop(left);
     let objects: Vec<ThreadLocal<u8>> = (0..OBJECTS).map(|_| ThreadLocal::new(|| 1)).collect();
-    let before = LIVE.load(SeqCst);
+    let before = ALLOCATOR.live();
     objects.iter().for_each(|object| object.prepare().unwrap());
-    check("270 objects after the peak", LIVE.load(SeqCst) - before, SHORT_TABLE);
+    check("270 objects after the peak", ALLOCATOR.live() - before, SHORT_TABLE);
 }

@@ -1,8 +1,8 @@
 //! Process exit: which values are destroyed, and that nothing fails while other threads keep running.
 //!
-//! The runs under load are few; `OS_THREAD_LOCAL_EXITS` says how many (`ci/processes`: 1,000).
+//! `OS_THREAD_LOCAL_EXITS` sets the number of exits under load, which is small by default (`ci/processes`: 1,000).
 
-// Without the harness: the thread that returns from `main` is the matter.
+// Without the harness: these tests are about the thread that returns from `main`.
 
 mod children;
 
@@ -203,8 +203,8 @@ fn main() {
         return;
     }
     let times = children::times("OS_THREAD_LOCAL_EXITS", 12);
-    // In Wine 8 a killed thread may have held the lock of a wait queue: the last one then spins in RtlWakeAddressSingle for
-    // ever, with or without us. Once in some hundred times; a lock of ours would be in the way more often.
+    // In Wine 8 a killed thread may have held the lock of a wait queue: the last thread then spins in RtlWakeAddressSingle, with or without
+    // this crate. That happens once in a hundred exits; a lock of the crate would deadlock more often.
     let (wine, mut stuck) = (children::is_wine(), 0);
     for (name, _, expected) in CASES {
         let (runs, may_be_cut) = if name.starts_with("eight") {

@@ -35,7 +35,7 @@ mod counted {
         }
     }
 
-    /// A thread that has a record, and has dropped as many objects as it takes until it caches their numbers.
+    /// Runs `f` in a thread that has a record, and has dropped so many objects that it caches their numbers.
     fn warmed_up<R: Send + 'static>(f: impl FnOnce() -> R + Send + 'static) -> R {
         in_thread(|| {
             for _ in 0..32 {
@@ -129,8 +129,8 @@ mod counted {
             assert!(start.0 <= 4 && start.1 <= 1, "{:?}", start);
         }
 
-        // The end runs after all of the thread's own code: std's thread-locals, which count, may be gone. So the walk over all values is
-        // counted where the process asks for it: in a thread whose objects are dropped by another one.
+        // The end of a thread runs after all of its own code, when std's thread-locals, which count, may be gone. So the test counts the
+        // walk over all values in a thread whose objects another thread drops.
         let objects: Arc<Vec<ThreadLocal<Cell<u32>>>> =
             Arc::new((0..100).map(|_| ThreadLocal::new(|| Cell::new(1))).collect());
         let theirs = objects.clone();

@@ -6,37 +6,17 @@
 mod children;
 mod common;
 
+use common::counting::Counting;
 use common::{in_thread, most_in_new_threads};
 use os_thread_local::ThreadLocal;
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Barrier};
 use std::thread;
 
-/// What a thread may allocate to use the one object.
+/// The limit of what a thread allocates to use the one object.
 const MOST: usize = 4 * 1024;
 
-struct Counting;
-
-/// All that was ever allocated: what is freed at once counts, too.
-static ALLOCATED: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: hands everything on to the system's allocator, and counts.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATED.fetch_add(layout.size(), SeqCst);
-        // SAFETY: as our caller promises.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, p: *mut u8, layout: Layout) {
-        // SAFETY: as our caller promises.
-        unsafe { System.dealloc(p, layout) }
-    }
-}
-
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: Counting = Counting::new();
 
 type Object = ThreadLocal<u8>;
 
@@ -80,12 +60,12 @@ fn drop_all(mut objects: Vec<Object>, order: Order) {
     }
 }
 
-/// What new threads allocate when they use the object, the most of any.
+/// The largest number of bytes that a new thread allocates when it uses the object.
 fn used_by_new_threads(object: &Object) -> usize {
     most_in_new_threads(8, || {
-        let before = ALLOCATED.load(SeqCst);
+        let before = ALLOCATOR.allocated();
         object.with(|v| assert_eq!(*v, 1));
-        ALLOCATED.load(SeqCst) - before
+        ALLOCATOR.allocated() - before
     })
 }
 
@@ -121,7 +101,7 @@ fn by_two_threads(order: Order, few: usize, used: bool) -> bool {
             if used {
                 theirs.iter().for_each(|o| o.with(|_| ()));
             } else {
-                // It has a record all the same.
+                // The thread has a record, but no value of `theirs`.
                 ThreadLocal::new(|| 1).with(|_| ());
             }
             drop(theirs);

@@ -205,7 +205,7 @@ fn steps_on() {
 
 #[inline(never)]
 fn steps_off() {
-    // SAFETY: as above; clears the flag.
+    // SAFETY: clears the trap flag. The compiler expects that the assembly uses the stack.
     unsafe { asm!("pushfq", "and qword ptr [rsp], -0x101", "popfq") }
 }
 
@@ -218,7 +218,7 @@ fn begin(phase: usize) {
 /// Uses objects when it is destroyed: such as have values, such as had some, and new ones.
 struct UsesObjects(Option<&'static Set>);
 
-/// How many were destroyed. A thread whose record is lost destroys none.
+/// The number of values that were destroyed. A thread whose record is leaked destroys none.
 static USERS: AtomicUsize = ZERO;
 
 impl Drop for UsesObjects {
@@ -358,7 +358,7 @@ fn a_handler_finds_whole_values_after_every_instruction() {
         fn signal(number: i32, handler: extern "C" fn(i32)) -> usize;
     }
     // Without the thread word the crate calls `pthread_getspecific(3p)`. glibc's writes: it clears a slot whose value and sequence number do
-    // not match, as between the two stores of an interrupted `pthread_setspecific`, and the thread's record is lost.
+    // not match, as between the two stores of an interrupted `pthread_setspecific`, and the thread's record is leaked.
     if cfg!(os_thread_local_no_word) {
         return;
     }

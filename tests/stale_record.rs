@@ -29,7 +29,7 @@ fn log() -> &'static Log {
 /// The name of the values of `DROPS` that are made next.
 static WHICH: AtomicUsize = AtomicUsize::new(0);
 
-/// How far the two threads have come.
+/// The step that the two threads have reached.
 static STEP: AtomicUsize = AtomicUsize::new(0);
 const ENDING: usize = 1;
 const LIVE_THREAD_HAS_VALUES: usize = 2;

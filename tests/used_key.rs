@@ -1,5 +1,5 @@
-//! A deleted key leaves its values in the threads, and the next key gets its number (glibc). They must not be taken for
-//! ours. A process of its own: one test.
+//! A deleted key leaves its values in the threads, and the next key gets its number (glibc). The crate must not use them as its own.
+//! One test, in a process of its own.
 
 #![cfg(feature = "alloc")]
 

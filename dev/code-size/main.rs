@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-/// Types that the compiler cannot take for one another.
+/// Distinct types, whose code the compiler cannot merge.
 struct Value<const N: usize>(RefCell<Vec<usize>>);
 
 impl<const N: usize> Value<N> {

@@ -19,7 +19,7 @@ fn main() {
             let _ = writeln!(tests, "/// {section}\n/// ```");
             seen[usize::from(section.contains("0.1"))] += 1;
         } else if inside {
-            // Both versions are dependencies here; this section speaks of the old one.
+            // Both versions are dependencies here; this section is about the old one.
             let line = if section.contains("0.1") {
                 line.replace("os_thread_local::", "os_thread_local_0_1::")
             } else {

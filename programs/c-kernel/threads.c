@@ -11,7 +11,7 @@
 /* The crate's. */
 void os_thread_local_0_2_task_exit(void);
 
-/* How a task that ends is noticed: a thread's through the destructor of a key, the main thread's through `atexit`. */
+/* The end of a task: of a thread through the destructor of a key, of the main thread through `atexit`. */
 static pthread_key_t ending;
 
 static void thread_ends(void *unused) { os_thread_local_0_2_task_exit(); }

@@ -9,7 +9,7 @@ use std::{env, thread};
 
 const CASE: &str = "OS_THREAD_LOCAL_CASE";
 
-/// Whether this system has processes to start. If not, says so: the program then tests what it can without.
+/// Whether this system can start processes. If not, prints that, and the program tests what it can without.
 pub fn can_start() -> bool {
     let can = !cfg!(target_os = "emscripten");
     if !can {
@@ -29,12 +29,12 @@ pub fn child(case: &str) -> Command {
     child_of(&env::args_os().next().unwrap(), case)
 }
 
-/// The same for a program whose `main` is not Rust's: with musl it must say itself what it is called.
+/// The same for a program whose `main` is not Rust's. With musl it must pass its own name.
 pub fn child_of(exe: &OsStr, case: &str) -> Command {
     let runner = runner()
-        // A child that exits in the middle leaves what it has: Valgrind is not to look for that.
+        // A child that exits early leaks its values: Valgrind must not report them.
         .map(|runner| runner.replace("--leak-check=full", "--leak-check=no"))
-        // In Wine a program starts another one as on Windows.
+        // In Wine a program starts another one directly, as on Windows.
         .filter(|_| !cfg!(windows));
     let mut words = runner.iter().flat_map(|runner| runner.split_whitespace());
     let mut command = match words.next() {
@@ -66,14 +66,13 @@ pub fn fewer(count: usize) -> usize {
     }
 }
 
-/// Whether this is QEMU's user mode. A child that it forks can wait for ever for a lock of QEMU itself, which another thread of the
-/// parent held at the fork: once in about a thousand forks. It never comes to its alarm, which ends every other child that
-/// hangs. A case in which that happens is run again.
+/// Whether this is QEMU's user mode. In about one of a thousand forks, the child deadlocks on a lock of QEMU itself, which another thread of
+/// the parent held at the fork. Its alarm, which ends every other child that hangs, does not fire then. Such a case is run again.
 pub fn is_qemu() -> bool {
     runner().map_or(false, |runner| runner.contains("qemu-"))
 }
 
-/// What cargo was told to start the programs of this target with.
+/// The runner that cargo uses for this target.
 fn runner() -> Option<String> {
     env::vars()
         .find(|(name, _)| name.starts_with("CARGO_TARGET_") && name.ends_with("_RUNNER"))
@@ -116,7 +115,7 @@ pub fn kill(mut child: Child) {
     child.wait().unwrap();
 }
 
-/// Whether this is Wine: its ntdll says so itself.
+/// Whether this is Wine, whose ntdll exports its version.
 #[cfg(windows)]
 pub fn is_wine() -> bool {
     use std::ffi::c_void;
@@ -137,7 +136,7 @@ pub fn is_wine() -> bool {
     false
 }
 
-/// What it printed, with the line ends of this system made plain.
+/// The child's output, with line ends of one character.
 pub fn printed(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).replace('\r', "")
 }
@@ -146,7 +145,7 @@ pub fn complained(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).replace('\r', "")
 }
 
-/// How often to do it: what the variable says, or `default`.
+/// The number in the environment variable, or `default`.
 pub fn times(variable: &str, default: usize) -> usize {
     env::var(variable).map_or(default, |n| n.parse().unwrap())
 }

@@ -1,7 +1,9 @@
-//! What several test files need: a log of what was destroyed in which order, and a census of what was
-//! built and destroyed, and where.
+//! Shared by the tests: a log of destructions in order, a census of what was built and destroyed, and in which thread, and a counting
+//! allocator.
 
 #![allow(dead_code)] // each test file uses a part of it
+
+pub mod counting;
 
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -9,8 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-/// The calling thread, told by the operating system: std's own `thread::current()` may be gone by the
-/// time a destructor asks.
+/// The operating system's identifier of the calling thread: a destructor may run after std's own `thread::current()` is gone.
 pub fn this_thread() -> usize {
     #[cfg(unix)]
     {
@@ -38,22 +39,7 @@ pub fn this_thread() -> usize {
 /// std destroys its thread-locals when a thread exits. On WebAssembly it leaks them, although Emscripten's threads have exit hooks.
 pub const STD_DESTROYS: bool = !cfg!(target_os = "emscripten");
 
-/// Whether the caller is another thread than the first one that has asked.
-///
-/// For allocators that count: the process's first allocation is its main thread's. While a test runs, that is the harness's thread,
-/// which allocates some 900 bytes soon after it has started the test: in the middle of it when the machine is busy.
-pub fn not_the_main_thread() -> bool {
-    static MAIN: AtomicUsize = AtomicUsize::new(0);
-    let this = this_thread();
-    match MAIN.load(SeqCst) {
-        // No other thread exists yet.
-        0 => MAIN.store(this, SeqCst),
-        main => return main != this,
-    }
-    false
-}
-
-/// Runs `f` in a new thread and waits until that thread has ended, its destructors included.
+/// Runs `f` in a new thread and waits until that thread has ended, including its destructors.
 pub fn in_thread<R: Send + 'static>(f: impl FnOnce() -> R + Send + 'static) -> R {
     let result = Arc::new(Mutex::new(None));
     let theirs = result.clone();
@@ -62,14 +48,14 @@ pub fn in_thread<R: Send + 'static>(f: impl FnOnce() -> R + Send + 'static) -> R
     result.unwrap()
 }
 
-/// One type for all closures: a `spawn` of its own for each makes a sixth of the code of tests/suite.
+/// One type for all closures: a `spawn` for each type makes up a sixth of the code of tests/suite.
 fn run_in_thread(f: Box<dyn FnOnce() + Send>) {
     if let Err(panic) = thread::spawn(f).join() {
         std::panic::resume_unwind(panic);
     }
 }
 
-/// Waits until `condition` is true. Sleeps meanwhile, which leaves the processor to others and allocates nothing.
+/// Waits until `condition` is true. Sleeps between checks, which leaves the processor to other threads and allocates nothing.
 pub fn wait_until(condition: impl Fn() -> bool) {
     while !condition() {
         thread::sleep(Duration::from_micros(50));
@@ -77,7 +63,7 @@ pub fn wait_until(condition: impl Fn() -> bool) {
 }
 
 /// Calls `f` in that many new threads, one after another, and returns the largest result. No thread ends before the last call, so most of
-/// them get nothing of what ended threads have left.
+/// them adopt no record of an ended thread.
 pub fn most_in_new_threads(threads: usize, f: impl Fn() -> usize + Sync) -> usize {
     let most = AtomicUsize::new(0);
     let (started, turn) = (AtomicUsize::new(0), AtomicUsize::new(0));
@@ -85,11 +71,11 @@ pub fn most_in_new_threads(threads: usize, f: impl Fn() -> usize + Sync) -> usiz
         for n in 0..threads {
             let (f, most, started, turn) = (&f, &most, &started, &turn);
             s.spawn(move || {
-                // Starting a thread allocates: that is over before the first turn.
+                // Starting a thread allocates: all have started before the first turn.
                 started.fetch_add(1, SeqCst);
                 wait_until(|| started.load(SeqCst) == threads);
                 wait_until(|| turn.load(SeqCst) == n);
-                // Also when `f` panics, so that the others do not wait for ever.
+                // Also if `f` panics, so that the other threads do not deadlock.
                 let next = OnDrop(|| turn.store(n + 1, SeqCst));
                 most.fetch_max(f(), SeqCst);
                 drop(next);
@@ -178,7 +164,7 @@ impl Census {
         self.0.dropped.load(SeqCst)
     }
 
-    /// Destroyed by another thread than the one that built it.
+    /// The number of values destroyed by another thread than the one that built them.
     pub fn strayed(&self) -> usize {
         self.0.strayed.load(SeqCst)
     }
@@ -196,7 +182,7 @@ pub struct Counted {
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        // A value that is dropped twice, or that never was one, fails here.
+        // Fails for a value that is dropped twice or was never built.
         assert_eq!(self.alive, ALIVE);
         self.alive = 0;
         self.census.0.dropped.fetch_add(1, SeqCst);

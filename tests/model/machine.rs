@@ -1,6 +1,6 @@
-//! A random program for the crate, and beside it a simple model that knows what must happen, to the order of events.
+//! A random program for the crate, and a simple model that predicts every event and their order.
 //!
-//! The program runs on several threads, one operation at a time, so that its outcome is certain: objects are made, dropped and moved, threads
+//! The program runs on several threads, one operation at a time, so that its outcome is determined: objects are made, dropped and moved, threads
 //! come and go, values are used, removed and reclaimed. What initializers, destructors and the closures of `with_mut` do is drawn as well: they
 //! panic, or do any of these operations, and they may have it done by another thread, or by a new one that ends then. So an object is dropped by
 //! one thread while another one is in the middle of its end, or of an initializer.
@@ -9,15 +9,15 @@
 //!
 //! Values are of four kinds: of `ThreadLocal` and of `PerThread`, with and without a destructor. The rules for a thread's end:
 //!
-//! - Its `ThreadLocal` values with a destructor are destroyed, the newest first, including those that destructors make. From
+//! - Its `ThreadLocal` values with a destructor are destroyed, the newest first, including any that destructors make. From
 //!   then on they are `Destroyed` in that thread.
 //! - Its `ThreadLocal` values without a destructor stay as they are until the thread is gone. They are never `Destroyed`.
 //! - Its `PerThread` values stay, and are left to later threads.
 //!
-//! One thing is not certain, which thread inherits a value of a `PerThread`, if any: the crate's log says it, and the
-//! model checks that the value was free, that no other thread has it, and that there are never more values than there were threads at a time.
-//! And one thing is the crate's own business, and the model knows it nevertheless: that an exiting thread claims its values in batches, after which
-//! other threads no longer leave them to the end.
+//! Which thread inherits a value of a `PerThread`, if any, is unspecified. The model reads it from the crate's log, and
+//! checks that the value was free, that no other thread has it, and that there are never more values than there were threads at a time.
+//! The model follows one implementation detail: an exiting thread claims its values in batches, after which other threads no longer leave
+//! them to the end.
 
 use os_thread_local::{reclaim, AccessError, InitError, PerThread, ThreadLocal};
 use std::cell::Cell;
@@ -34,7 +34,7 @@ use std::thread::{self, JoinHandle};
 pub trait Choices {
     /// Below `n`.
     fn below(&mut self, n: usize) -> usize;
-    /// There is nothing left to choose from.
+    /// Whether no choices are left.
     fn is_over(&self) -> bool {
         false
     }
@@ -354,7 +354,7 @@ impl World {
             workers.iter().find(|(id, _)| *id == worker).unwrap().1.clone()
         };
         jobs.send((ops.to_vec(), tell)).unwrap();
-        // An error means that the thread has panicked; `end` will say so.
+        // An error means that the thread has panicked; `end` reports that.
         let _ = done.recv();
         self.busy.lock().unwrap().pop();
     }

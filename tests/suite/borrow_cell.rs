@@ -298,7 +298,7 @@ mod sender {
                 s.spawn(|| (0..10).for_each(|_| logger.log("message").unwrap()));
             }
         });
-        // A message that is made while the sender is borrowed is an error, not lost silently.
+        // A message that is sent while the sender is borrowed is an error.
         let sender = logger.sender().unwrap();
         assert_eq!(logger.log("nested"), Err(AccessError::Borrowed.to_string()));
         drop(sender);
@@ -371,7 +371,7 @@ mod pool {
     }
 }
 
-/// The borrow is this thread's, not a state of the object: another thread is never told that its value is borrowed.
+/// The borrow is this thread's, not a state of the object: another thread never gets `Borrowed`.
 #[test]
 fn threads_do_not_see_each_others_borrows() {
     let values = PerThread::new(|| BorrowCell::new(Cell::new(0)));

@@ -47,7 +47,7 @@ fn on_drop(f: impl FnMut() + 'static) -> Action {
     OnDrop(Box::new(f))
 }
 
-/// Makes a value of std's that says when it is destroyed.
+/// Makes a value of std's that reports its destruction.
 fn use_std(log: &Sender<Event>) {
     let log = log.clone();
     STD_VALUE.with(|v| v.set(7));
@@ -56,14 +56,14 @@ fn use_std(log: &Sender<Event>) {
     });
 }
 
-/// Makes a value of ours that looks at everything when it is destroyed.
+/// Makes a value of the crate's whose destructor checks everything.
 fn use_ours(log: &Sender<Event>) {
     let log = log.clone();
     let drop = on_drop(move || {
         println!("printed in a destructor");
         eprintln!("and so is this");
-        // In the key's destructor, which is all there is for a value made after the exit list has run, std may have no
-        // current thread any more: that depends on whose key is the lower one. With `direct-read` it is not ours.
+        // A value that is made after the exit list has run is destroyed by the key's destructor. std may have no current thread by then:
+        // the system may call the destructor of std's key first.
         if let Ok(name) = catch_unwind(|| thread::current().name().map(String::from)) {
             log.send(Event::Name(name)).unwrap();
         }
@@ -86,7 +86,7 @@ fn events(name: &str, f: impl FnOnce(&Sender<Event>) + Send + 'static) -> Vec<Ev
         .join()
         .unwrap();
     assert_eq!((census.built(), census.dropped(), census.strayed()), (1, 1, 0));
-    // What the thread has sent is there. A sender in a value that was leaked would keep the channel open.
+    // The thread's messages have arrived. A sender in a leaked value would keep the channel open.
     events.try_iter().collect()
 }
 
@@ -121,7 +121,7 @@ fn stds_thread_locals_that_came_later_may_be_gone() {
     }
 }
 
-/// The first use of all in a thread is in the destructor of std's.
+/// A thread's very first use is in the destructor of a value of std's.
 #[test]
 #[cfg_attr(
     os_thread_local_old_std,
@@ -161,7 +161,7 @@ fn what_stds_destructors_make_afterwards() {
     });
     assert_eq!(got, [Event::StdDestroyed]);
     assert_eq!((census.built(), census.strayed()), (1, 0));
-    // Windows has one round: what is made after it stays.
+    // Windows has one round: a value that is made after it is leaked.
     if cfg!(not(windows)) {
         assert_eq!(census.dropped(), 1);
     }

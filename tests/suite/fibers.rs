@@ -186,7 +186,7 @@ fn a_value_goes_with_its_fiber_to_another_thread() {
 }
 
 /// A guard of one fiber is no borrow of another fiber on the same thread. It moves with its fiber, and stays valid when the fiber is
-/// deleted: whoever gets the fiber's record then gets a new value.
+/// deleted: the next fiber that adopts the record gets a new value.
 #[test]
 fn a_fiber_borrows_its_own_value() {
     static OBJECT: PerThread<BorrowCell<u32>> = PerThread::new(|| BorrowCell::new(0));
@@ -381,8 +381,8 @@ fn a_destructor_may_use_objects_while_its_fiber_is_deleted() {
     assert_eq!(drops.load(SeqCst), 10);
 }
 
-/// The access never goes on. What it was about is destroyed with the fiber, or leaked if it was being changed or made; the next fiber,
-/// which gets the record, starts afresh.
+/// The access never resumes. Its value is destroyed with the fiber, or leaked if it was being changed or made; the next fiber, which adopts
+/// the record, gets new values.
 #[test]
 fn a_fiber_is_deleted_inside_an_access() {
     in_thread(|| {

@@ -160,7 +160,7 @@ fn hygiene() {
     D.with(|v| *v);
 }
 
-/// More than the usual number of declarations, and long documentation: no recursion limit is hit.
+/// Many declarations, and long documentation: no recursion limit is reached.
 #[test]
 fn many_declarations_in_one_call() {
     thread_local! {

@@ -15,8 +15,8 @@ use os_thread_local::{reclaim, ThreadLocal};
 
 const THREADS: usize = 3;
 
-/// In each thread the newest value: destroyed first, it waits until everyone is there, so that the
-/// threads start to destroy the rest when the main thread starts to move and drop the objects.
+/// The newest value of each thread: destroyed first, it waits for all threads, so that they start to destroy the other values when the main
+/// thread starts to move and drop the objects.
 static GATE: ThreadLocal<RefCell<Option<LastWords>>> = ThreadLocal::new(|| RefCell::new(None));
 
 /// Uses every object in `THREADS` threads, lets these end, and gives the objects back while their
@@ -143,7 +143,7 @@ fn values_without_destructors() {
     while_threads_end(objects, drop);
 }
 
-/// Used by the main thread too, whose values go at once while the others' are being destroyed.
+/// Also used by the main thread, whose values are destroyed at once while other threads destroy theirs.
 #[test]
 fn with_a_value_of_the_dropping_thread() {
     let count = fewer(10_000);
@@ -164,7 +164,7 @@ fn with_a_value_of_the_dropping_thread() {
 
 /// The places of dropped objects are taken by new ones with the same numbers at once.
 #[test]
-fn replaced_by_new_objects_meanwhile() {
+fn replaced_by_new_objects_during_destruction() {
     let count = fewer(10_000);
     let census = Census::new();
     let c = census.clone();

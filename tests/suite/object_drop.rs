@@ -28,7 +28,7 @@ fn an_object_that_was_never_used() {
     drop(prepared);
 }
 
-/// A thread that takes orders: runs one at a time, and says when it is done.
+/// A thread that runs one closure at a time, and reports when it has returned.
 struct Worker {
     orders: Option<mpsc::Sender<Box<dyn FnOnce() + Send>>>,
     done: mpsc::Receiver<()>,
@@ -59,7 +59,7 @@ impl Worker {
     }
 }
 
-/// An object in an `Arc`, used once by `worker` and once by us; then the last reference is ours.
+/// An object in an `Arc`, used once by `worker` and once by the calling thread, which has the last reference afterwards.
 fn used_here_and_there(
     worker: &Worker,
     census: &Census,
@@ -142,7 +142,7 @@ fn reclaim_from_a_reclaimed_destructor() {
     assert!(log.take().is_empty());
 }
 
-/// What a dropped object left on a thread is destroyed by code that may use any object.
+/// The destructor of an orphan may use any object.
 #[test]
 fn a_reclaimed_destructor_uses_creates_and_drops_objects() {
     static OTHER: ThreadLocal<Cell<u32>> = ThreadLocal::new(|| Cell::new(0));

@@ -21,8 +21,8 @@ fn address<T>(value: &T) -> usize {
 }
 
 /// A thread that has no value yet and runs a function when it is asked to. It is started beforehand: on Windows a
-/// destructor that waits for a new thread to start waits forever, for both want the loader's lock. And it is asked without std's
-/// channels, which leave something behind in a thread whose thread-local values are gone.
+/// destructor that waits for a new thread to start deadlocks, because both need the loader's lock. It is not called through std's
+/// channels, which leak memory in a thread whose thread-local values are gone.
 struct Helper(Arc<Shared>);
 
 #[derive(Default)]
@@ -150,8 +150,8 @@ fn destructors_find_the_threads_own_value() {
     static LAST: ThreadLocal<Last> = ThreadLocal::new(|| RefCell::new(None));
     static SEEN: Mutex<Vec<u32>> = Mutex::new(Vec::new());
 
-    let spare = || {
-        // Two at once, so that there is a spare one when both are gone.
+    let leave_values = || {
+        // Two at once, so that a value is left to inherit when both threads have ended.
         let both = Barrier::new(2);
         thread::scope(|s| {
             let use_it = || {
@@ -163,7 +163,7 @@ fn destructors_find_the_threads_own_value() {
         });
     };
     for object_first in [true, false] {
-        spare();
+        leave_values();
         in_thread(move || {
             let use_it = || OBJECT.with(|v| v.set(7));
             if object_first {

@@ -107,7 +107,7 @@ fn destructors_of_a_scoped_thread_run_after_the_scope() {
     static NEWEST: ThreadLocal<Last> = ThreadLocal::new(|| RefCell::new(None));
 
     for number in 0..8 {
-        // Not a channel: std's leave something behind in a thread whose thread-local values are gone.
+        // Not a channel: std's leak memory in a thread whose thread-local values are gone.
         let gate = Arc::new(AtomicBool::new(false));
         let (done, all_done) = channel();
         let borrowed = Box::new(AtomicUsize::new(1));
@@ -159,7 +159,7 @@ fn a_leaked_object_leaks_its_values() {
     assert_eq!(log.take(), []);
 }
 
-/// Who leaks an iterator leaks no more than the values that it has taken out; the object is as usable as before, in every thread.
+/// Leaking an iterator leaks at most the values that it has taken out. The object stays usable in every thread.
 #[test]
 #[allow(clippy::forget_non_drop)] // not every iterator implements `Drop` today
 fn leaked_iterators() {

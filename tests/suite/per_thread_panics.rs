@@ -46,7 +46,7 @@ fn a_recursive_initializer_gets_an_error() {
         let error = OBJECT.with_or_try(|| Ok::<_, ()>(2), |v| *v);
         assert_eq!(error, Err(InitError::Access(AccessError::Recursive)));
         assert_eq!(OBJECT.try_with_or(|| 2, |v| *v), Err(AccessError::Recursive));
-        // Another thread is not concerned, and what it leaves is not taken over in the middle of this.
+        // Another thread is not affected, and its value is not inherited during this access.
         if !IN_THREAD.swap(true, SeqCst) {
             assert_eq!(in_thread(|| OBJECT.with(|v| *v)), 1);
             assert_eq!(OBJECT.len(), 1);
@@ -87,7 +87,7 @@ fn a_panic_in_the_closure_changes_nothing() {
     assert_eq!(object.iter().sum::<u32>(), 1);
 }
 
-/// One value panics when it is destroyed: the others are destroyed all the same, each once.
+/// One value panics when it is destroyed. The others are still destroyed, each once.
 #[test]
 fn a_panicking_drop_does_not_leak_the_other_values() {
     const VALUES: u32 = 5;

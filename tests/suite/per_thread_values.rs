@@ -205,13 +205,13 @@ fn a_dropped_iterator_destroys_the_rest() {
     assert_eq!(log.take(), []);
 }
 
-/// Forgets a value where a leak checker still finds it.
+/// Leaks a value where leak checkers still find a pointer to it.
 fn leak<T>(value: T) {
     static LEAKED: Mutex<Vec<usize>> = Mutex::new(Vec::new());
     LEAKED.lock().unwrap().push(Box::into_raw(Box::new(value)) as usize);
 }
 
-/// The values in it are lost, and nothing else.
+/// Leaks the values in it, and nothing else.
 #[test]
 fn a_leaked_iterator_is_sound() {
     let log = Log::new();
@@ -285,7 +285,7 @@ fn for_each_and_iter_see_the_values_of_all_threads() {
         let copy = values.clone();
         assert_eq!(sorted(values.copied()), [0, 1, 2, 3, 4, 5]);
         looked.wait();
-        // The references are the object's, whatever becomes of the threads.
+        // The references borrow from the object, so the threads may end.
         assert_eq!(sorted(copy.copied()), [0, 1, 2, 3, 4, 5]);
     });
     let mut sum = 0;
@@ -315,7 +315,7 @@ fn for_each_holds_no_lock() {
         });
         object.len()
     };
-    // The values that were there are visited, those that are made meanwhile perhaps, and none twice.
+    // Visits the values that were there, perhaps those that are made during the iteration, and none twice.
     let before: HashSet<usize> = object.iter().map(address).collect();
     assert_eq!(before.len(), 3);
     let mut visited = HashSet::new();
@@ -335,7 +335,7 @@ fn for_each_holds_no_lock() {
     assert!(visited.is_superset(&before));
 }
 
-/// Others come, go, take over and make values all the time.
+/// Other threads start, exit, inherit and make values all the time.
 #[test]
 fn iter_while_others_come_and_go() {
     const LINES: usize = 3;

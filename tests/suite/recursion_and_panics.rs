@@ -217,7 +217,7 @@ fn a_destructor_that_panics_in_a_first_use_leaves_the_rest_to_the_next() {
         objects.iter().for_each(|object| object.with(|_| ()));
         in_thread(move || drop(objects));
         assert_eq!(DROPPED.load(SeqCst), 0);
-        // The numbers are known, so that nothing but the values that are left leads these first uses off the usual case.
+        // The numbers are assigned already, so that only the orphans lead these first uses to the cold path.
         let (first, second) = (ThreadLocal::new(|| 1), ThreadLocal::new(|| 2));
         thread::scope(|s| {
             s.spawn(|| [&first, &second].iter().for_each(|object| object.prepare().unwrap()));

@@ -436,7 +436,7 @@ fn another_thread_reuses_the_numbers_of_values_that_wait_for_their_end() {
     assert_eq!(destroyed.load(SeqCst), OBJECTS);
 }
 
-/// The same, with the object dropped and its successor made by another thread, meanwhile.
+/// The same, with another thread that drops the object and makes its successor.
 #[test]
 fn another_thread_reuses_the_number_during_destruction() {
     static RUN: ThreadLocal<RefCell<Option<LastWords>>> = ThreadLocal::new(|| RefCell::new(None));

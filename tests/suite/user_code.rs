@@ -15,9 +15,9 @@ use std::time::Duration;
 
 static CALLS: AtomicUsize = AtomicUsize::new(0);
 
-/// Waits for another thread to go through everything that takes the lock: a first use in a new thread, numbers and tables that
-/// grow, the drop of objects with values in other threads, `reclaim`, exit. If this thread held a lock, both threads would
-/// deadlock; the timeout only turns that into a failure.
+/// Waits for another thread to do everything that acquires a lock: a first use in a new thread, growth of numbers and tables, the drop of
+/// objects with values in other threads, `reclaim`, exit. If this thread held a lock, both threads would deadlock; the timeout turns that
+/// into a failure.
 fn user_code() {
     let (done, finished) = channel::<()>();
     let thread = thread::spawn(move || {

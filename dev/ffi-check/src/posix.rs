@@ -1,5 +1,5 @@
-//! Child of `src/sys/thread/posix/mod.rs`. What a system does not use of it is compared as well, if the libc crate has it; but
-//! for numbers and structures, which are only right where they are used.
+//! Child of `src/sys/thread/posix/mod.rs`. Compares also what the target does not use, if the libc crate has it, except numbers and
+//! structures, which are right only for the targets that use them.
 
 use super::{loader, process, HAS_LOADER};
 use crate::same_function;
@@ -54,7 +54,7 @@ const _: () = assert!(!HAS_LOADER || loader::RTLD_NOLOAD == libc::RTLD_NOLOAD);
 #[cfg(not(feature = "without-RTLD_DEFAULT"))]
 const _: () = {
     // Both are small integers dressed as pointers.
-    // SAFETY: of one size; a pointer without an address has bytes like any integer, or this does not compile.
+    // SAFETY: both types have the same size, or this does not compile; the pointer has no provenance, so its bytes are an integer's.
     #[allow(unknown_lints, ptr_to_integer_transmute_in_consts, clippy::useless_transmute)]
     let (ours, theirs) = unsafe {
         (

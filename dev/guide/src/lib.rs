@@ -1,3 +1,3 @@
-//! The "before" halves of docs/GUIDE.md, as doc tests: `build.rs` takes them out of it.
+//! The "before" halves of docs/GUIDE.md, as doc tests: `build.rs` extracts them.
 
 include!(concat!(env!("OUT_DIR"), "/before.rs"));

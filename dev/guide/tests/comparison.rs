@@ -1,4 +1,4 @@
-//! What the comparison in README.md says of the other crates and of std.
+//! The statements of README.md's comparison about other crates and std.
 
 use std::cell::Cell;
 use std::mem::size_of;

@@ -1,7 +1,7 @@
 //! The crate's own files, with an operating system, locks, a heap and a `core` that loom watches.
 
 #![allow(dead_code, unused_imports, missing_docs)]
-// The sentinels' entries: of the real atomics it is not said.
+// For the sentinels' entries; the lint exempts the real atomics.
 #![allow(clippy::declare_interior_mutable_const)]
 
 extern crate loom_core as alloc;

@@ -1,4 +1,4 @@
-//! The locks: loom's, so that what they protect is seen to be protected. Outside of a model there is one thread.
+//! Loom's locks, so that loom sees what they protect. Outside of a model there is one thread.
 
 use core::cell::Cell;
 use std::cell::UnsafeCell;
@@ -15,8 +15,8 @@ impl InterruptGuard {
     }
 }
 
-/// The cell says whether its holder is a thread of the parent process. It is set without the lock: loom complains when a release of what
-/// such a thread held is not ordered before an acquisition. The last field says whether a running thread holds it.
+/// The cell holds whether the lock's holder is a thread of the parent process. It is set without the lock: loom reports a release of such a
+/// lock that is not ordered before an acquisition. The last field holds whether a running thread has the lock.
 pub(crate) struct Lock<T>(UnsafeCell<T>, Cell<bool>, AtomicBool);
 
 /// The locks that were acquired, in this execution or outside of models, each with a function that acquires and abandons it.
@@ -29,7 +29,7 @@ struct Known {
     in_model: bool,
 }
 
-/// The beginning of an execution, which must do what the others do.
+/// The beginning of an execution, which must do the same as every other.
 pub(crate) fn begin() {
     ALL.lock().unwrap().retain(|_, known| !known.in_model);
 }

@@ -1,4 +1,4 @@
-//! The storage engine in place of `src/storage/mod.rs`: the same files, few stripes, and what a model needs to know.
+//! The storage engine in place of `src/storage/mod.rs`: the same files, few stripes, and functions for models.
 
 #[rustfmt::skip] // formatted where they are
 #[path = "../../../src/storage/arena.rs"]
@@ -67,10 +67,10 @@ pub enum Stripes {
     Apart,
 }
 
-/// So many records are said to be in the stripes that shall have none.
+/// The number of records that the pool counts in stripes that shall get none.
 const CROWD: usize = 100;
 
-/// Has the records that are made from now on join stripes as asked, until `release_stripes`. No record is there yet.
+/// Makes new records join `stripes` until `release_stripes`. No record exists yet.
 pub fn choose_stripes(stripes: Stripes) {
     if stripes == Stripes::Same {
         let mut pool = shared::pool();
@@ -99,10 +99,10 @@ pub fn begin() {
 }
 
 /// Forks the process while other threads hold all locks. The calling thread goes on as the only one of the child, once it has joined
-/// those that stay behind. The child's handlers are the caller's business: the result says how many there are.
+/// those that stay behind. Returns the number of the child's handlers, which the caller must run.
 pub fn fork() -> usize {
     let handlers = sys::begin_fork();
-    // SAFETY: as a fork does.
+    // SAFETY: called in the thread that forks, directly before the fork: the condition of a fork handler.
     (0..handlers).for_each(|_| unsafe { shared::before_fork() });
     (0..STRIPES).for_each(|index| drop(shared::stripe(index)));
     drop(shared::numbers());
@@ -119,10 +119,10 @@ pub fn after_fork_in_child(handlers: usize) {
     (0..handlers).for_each(|_| unsafe { shared::after_fork_in_child() });
 }
 
-/// Forks the process, and goes on as the parent. Another library has a handler, too, which runs after the crate's.
+/// Forks the process, and continues as the parent. Another library has a handler, too, which runs after the crate's.
 pub fn fork_as_parent(other_handler: impl FnOnce()) {
     let handlers = sys::begin_fork();
-    // SAFETY: as a fork does.
+    // SAFETY: called in the thread that forks, directly before the fork: the condition of a fork handler.
     (0..handlers).for_each(|_| unsafe { shared::before_fork() });
     other_handler();
     sys::end_fork();
@@ -161,7 +161,7 @@ pub fn fill_pool() {
     }
     loop {
         let record = new_record();
-        // SAFETY: as above.
+        // SAFETY: the record is new and holds no values.
         if !unsafe { shared::pool().push(record) } {
             free(record);
             return;
@@ -211,12 +211,12 @@ pub fn free_pooled_records() {
     }
 }
 
-/// What the thread word leads to at first.
+/// The first value of the thread word.
 pub(crate) fn initial_word() -> *mut c_void {
     sentinel(Kind::NoRecord).as_ptr().cast()
 }
 
-/// Whether what stands in the root slot is a record, not a sentinel.
+/// Whether the root slot leads to a record, not to a sentinel.
 pub(crate) fn is_record(value: *mut c_void) -> bool {
     // SAFETY: the slot leads to a sentinel or to a record that is alive.
     NonNull::new(value.cast()).and_then(|entries| unsafe { record::record_at(entries) }).is_some()

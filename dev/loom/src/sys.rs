@@ -20,19 +20,19 @@ pub(crate) struct System;
 /// Threads have an exit list.
 pub static EXIT_LIST: AtomicBool = AtomicBool::new(false);
 
-/// Setting a key calls the allocator, as far as the crate knows.
+/// The crate must assume that setting a key calls the allocator.
 pub static SET_MAY_ALLOCATE: AtomicBool = AtomicBool::new(false);
 
 /// The process's id. A model that forks goes on in the child, which has the next one.
 pub static PROCESS: AtomicUsize = AtomicUsize::new(1);
-/// How often the crate has asked for it.
+/// The number of calls of `process_id`.
 pub static ASKED: AtomicUsize = AtomicUsize::new(0);
 
 /// How often the crate's fork handlers are registered: those that were before the models are not counted.
 static HANDLERS: AtomicUsize = AtomicUsize::new(0);
 /// 1 if they were registered before the models.
 static EARLIER_HANDLERS: AtomicUsize = AtomicUsize::new(0);
-/// A fork is in progress: as in musl, and in glibc but for the time in which a handler runs, none is registered meanwhile.
+/// A fork is in progress. No handler is registered then: musl holds a lock, and so does glibc except while a handler runs.
 static FORKING: AtomicBool = AtomicBool::new(false);
 
 /// The beginning of an execution.
@@ -69,7 +69,7 @@ const MOST_KEYS: usize = 8;
 /// The keys that are there, with their destructors.
 static KEYS: Mutex<[Option<Destructor>; MOST_KEYS]> = Mutex::new([None; MOST_KEYS]);
 
-/// Whether each key was created: loom complains when a thread uses one and has not seen that.
+/// Whether each key was created: loom reports a thread that uses a key without having seen that.
 static CREATED: Created = Created([NOT_CREATED; MOST_KEYS]);
 const NOT_CREATED: core::cell::Cell<bool> = core::cell::Cell::new(false);
 struct Created([core::cell::Cell<bool>; MOST_KEYS]);
@@ -236,7 +236,7 @@ pub(crate) mod word {
     }
 }
 
-/// What the system does when the calling thread ends: in a model.
+/// Ends the calling thread as the system does, in a model.
 pub fn end_of_thread() {
     while let Some(hook) = LISTED.with(|list| list.borrow_mut().pop()) {
         // SAFETY: the thread ends.

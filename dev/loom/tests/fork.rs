@@ -3,7 +3,7 @@
 //! The child: its parent's threads held all locks. Another library's fork handler, which runs before the crate's, starts a thread there:
 //! each thread may be the first to acquire a lock.
 //!
-//! The parent: its threads go on during the fork, and no lock of theirs is released.
+//! The parent: its threads run during the fork, and none of their locks is released.
 
 mod common;
 

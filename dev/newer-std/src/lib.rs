@@ -1,4 +1,4 @@
-//! `ThreadLocal` with what newer versions of std have. Run with
+//! `ThreadLocal` with items of newer versions of std. Run with
 //! `cargo test --manifest-path dev/newer-std/Cargo.toml`.
 
 #![cfg(test)]

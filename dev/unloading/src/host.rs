@@ -19,7 +19,7 @@ mod loader {
 
     pub fn load(path: &str) -> *mut c_void {
         let path = CString::new(path).unwrap();
-        // SAFETY: a library of ours.
+        // SAFETY: `path` is a library of this package, whose constructors may run at any time.
         unsafe { dlopen(path.as_ptr(), 2) }
     }
 
@@ -41,7 +41,7 @@ mod loader {
     }
 
     pub fn unload(library: *mut c_void) {
-        // SAFETY: a handle of ours.
+        // SAFETY: `dlopen` returned the handle, which is closed once.
         assert_eq!(unsafe { dlclose(library) }, 0);
     }
 }
@@ -60,7 +60,7 @@ mod loader {
 
     pub fn load(path: &str) -> *mut c_void {
         let path = CString::new(path).unwrap();
-        // SAFETY: a library of ours.
+        // SAFETY: `path` is a library of this package, whose constructors may run at any time.
         unsafe { LoadLibraryA(path.as_ptr()) }
     }
 
@@ -77,7 +77,7 @@ mod loader {
     }
 
     pub fn unload(library: *mut c_void) {
-        // SAFETY: a handle of ours.
+        // SAFETY: `dlopen` returned the handle, which is closed once.
         assert_ne!(unsafe { FreeLibrary(library) }, 0);
     }
 }
@@ -132,7 +132,7 @@ fn cycle(path: &str) {
     loader::unload(library);
     unloaded.wait();
     threads.into_iter().for_each(|t| t.join().unwrap());
-    // Its code stays, because the crate was used: it can still say what has become of the values.
+    // The library stays loaded, because the crate was used: its counts of values can be read.
     assert!(loader::is_loaded(path));
     assert_eq!((plugin.built)() - (plugin.dropped)(), before);
 }
@@ -143,7 +143,7 @@ fn resident_pages() -> Option<usize> {
 }
 
 fn cycles(times: usize, paths: &[String]) {
-    // What was not used can be unloaded.
+    // A library whose objects were not used is unloaded.
     loader::unload(open(&paths[0]).0);
     assert!(!loader::is_loaded(&paths[0]), "nothing holds a library that was not used");
     let mut early = None;
@@ -165,7 +165,7 @@ fn cycles(times: usize, paths: &[String]) {
 }
 
 /// A library's constructor uses an object of another library, while a thread uses one of the latter for the first time. The constructor runs
-/// with the loader's lock held, which the first use takes as well, to pin its library: neither may wait for the other.
+/// with the loader's lock held, which the first use also acquires, to pin its library. The two must not deadlock.
 fn constructor(path: &str, used: &str) {
     static STEP: AtomicUsize = AtomicUsize::new(0);
     static USE: AtomicUsize = AtomicUsize::new(0);
@@ -177,7 +177,7 @@ fn constructor(path: &str, used: &str) {
 
     extern "C" fn callback() {
         STEP.store(1, SeqCst);
-        // Time for the other thread to come as far as it can; too short a time would only hide a fault.
+        // Gives the other thread time to block. If it is too short, the test may miss a deadlock, but does not fail.
         thread::sleep(Duration::from_millis(300));
         use_object();
         STEP.store(2, SeqCst);

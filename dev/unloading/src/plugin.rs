@@ -49,7 +49,7 @@ pub extern "C" fn plugin_dropped() -> usize {
     DROPPED.load(SeqCst)
 }
 
-/// Called by the loader, which holds its lock meanwhile: calls the program back, if that has left an address.
+/// The loader calls it with its lock held. Calls the program's function, if the program has left its address.
 #[cfg(target_os = "linux")]
 #[used]
 #[link_section = ".init_array"]

@@ -1,4 +1,4 @@
-//! Functions for C: what the programs and libraries of `ci/word` do with the crate. `face_check` is the whole of a test.
+//! The functions that the programs and libraries of `ci/word` export to C. `face_check` is a whole test.
 
 #![cfg_attr(not(feature = "std"), no_std)]
 
@@ -65,13 +65,13 @@ pub extern "C" fn face_has_word() -> i32 {
     is_signal_safe().into()
 }
 
-/// One more than the last time on this thread; 0 is an error.
+/// Returns one more than the last time on this thread; 0 is an error.
 #[no_mangle]
 pub extern "C" fn face_next() -> u32 {
     COUNTER.try_with(Counter::next).unwrap_or(0)
 }
 
-/// As `face_next`, with a value that has no destructor.
+/// Like `face_next`, with a value that has no destructor.
 #[no_mangle]
 pub extern "C" fn face_plain() -> u32 {
     let next = |count: &Cell<u32>| {
@@ -87,7 +87,7 @@ pub extern "C" fn face_prepare() -> i32 {
     PLAIN.prepare().is_ok().into()
 }
 
-/// Makes, uses and drops objects: as many as it returns, if the values are right.
+/// Makes, uses and drops objects, and returns the number of those with the right value.
 #[no_mangle]
 pub extern "C" fn face_objects(count: u32) -> u32 {
     let objects: Vec<_> = (0..count).map(|_| ThreadLocal::new(Counter::new)).collect();
@@ -102,7 +102,7 @@ pub extern "C" fn face_objects(count: u32) -> u32 {
     objects.iter().enumerate().filter(|&pair| right(pair)).count() as u32
 }
 
-/// How many values with a destructor there are.
+/// The number of live values with a destructor.
 #[no_mangle]
 pub extern "C" fn face_alive() -> usize {
     MADE.load(SeqCst).wrapping_sub(DROPPED.load(SeqCst))

@@ -37,7 +37,7 @@ fn count() {
 }
 
 /// # Safety
-/// The conditions are those of C.
+/// The conditions of C's function.
 #[no_mangle]
 pub unsafe extern "C" fn malloc(size: usize) -> *mut c_void {
     count();
@@ -46,7 +46,7 @@ pub unsafe extern "C" fn malloc(size: usize) -> *mut c_void {
 }
 
 /// # Safety
-/// The conditions are those of C.
+/// The conditions of C's function.
 #[no_mangle]
 pub unsafe extern "C" fn calloc(count_of: usize, size: usize) -> *mut c_void {
     count();
@@ -55,20 +55,20 @@ pub unsafe extern "C" fn calloc(count_of: usize, size: usize) -> *mut c_void {
 }
 
 /// # Safety
-/// The conditions are those of C.
+/// The conditions of C's function.
 #[no_mangle]
 pub unsafe extern "C" fn realloc(memory: *mut c_void, size: usize) -> *mut c_void {
     count();
-    // SAFETY: the memory is the allocator's, as the caller of C's function promises.
+    // SAFETY: C requires that the memory came from this allocator and was not freed.
     unsafe { __libc_realloc(memory, size) }
 }
 
 /// # Safety
-/// The conditions are those of C.
+/// The conditions of C's function.
 #[no_mangle]
 pub unsafe extern "C" fn free(memory: *mut c_void) {
     count();
-    // SAFETY: the memory is the allocator's, as the caller of C's function promises.
+    // SAFETY: C requires that the memory came from this allocator and was not freed.
     unsafe { __libc_free(memory) }
 }
 

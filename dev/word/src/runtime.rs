@@ -1,4 +1,4 @@
-//! What a program or a library without std brings: an allocator and a panic handler, both of C.
+//! An allocator and a panic handler for programs and libraries without std, both with C's functions.
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::ffi::c_void;
@@ -44,6 +44,6 @@ fn panic(_: &PanicInfo) -> ! {
     unsafe { abort() }
 }
 
-/// The precompiled `alloc` was made for unwinding and names this function; nothing here unwinds.
+/// The precompiled `alloc` was built for unwinding and refers to this function; nothing here unwinds.
 #[no_mangle]
 extern "C" fn rust_eh_personality() {}

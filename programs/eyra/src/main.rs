@@ -1,7 +1,7 @@
 //! std on a libc that is written in Rust ([eyra](https://docs.rs/eyra)): no C library and no dynamic loader.
 //!
-//! `ci/minimal` builds it twice: statically (`-C target-feature=+crt-static`), and as a position-independent program with
-//! `--cfg os_thread_local_no_loader`, without which the linker would miss `dlopen` and `dladdr`.
+//! `ci/minimal-libc` builds it twice: statically (`-C target-feature=+crt-static`), and as a position-independent program with
+//! `--cfg os_thread_local_no_loader`, without which `dlopen` and `dladdr` are undefined.
 
 extern crate eyra;
 
@@ -31,7 +31,7 @@ impl Drop for Counted {
 static LOG: ThreadLocal<RefCell<Vec<usize>>> = ThreadLocal::new(RefCell::default);
 static COUNTED: ThreadLocal<Counted> = ThreadLocal::new(Counted::new);
 
-/// The main thread's value: `ci/minimal` looks for what its destructor prints.
+/// The main thread's value: `ci/minimal-libc` checks that its destructor prints.
 struct Last;
 
 impl Drop for Last {
@@ -65,7 +65,7 @@ fn main() {
             }
         });
         assert_eq!(CREATED.load(SeqCst), 4 * round);
-        // A scope does not wait for the end of its threads, only for that of their closures.
+        // A scope waits for the closures of its threads, not for the destructors of thread-locals.
         while DESTROYED.load(SeqCst) < 4 * round {
             thread::yield_now();
         }

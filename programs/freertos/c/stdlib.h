@@ -1,1 +1,1 @@
-/* The kernel includes it and uses nothing of it. */
+/* The kernel includes this header and uses nothing from it. */

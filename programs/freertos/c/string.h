@@ -1,4 +1,4 @@
-/* What the kernel uses of it: compiler_builtins has the functions. */
+/* The functions that the kernel uses; compiler_builtins defines them. */
 #include <stddef.h>
 void *memcpy(void *, const void *, size_t);
 void *memset(void *, int, size_t);

@@ -86,7 +86,7 @@ fn run() {
         assert_eq!(DESTROYED.load(SeqCst), ended);
         assert_eq!(CREATED.load(SeqCst), ended + 1, "one of them is this task's");
     }
-    // The last workers are about to give back what they hold of it.
+    // The last workers are about to free their memory.
     while Arc::strong_count(&shared) > 1 {
         rtos::sleep();
     }

@@ -1,4 +1,4 @@
-//! What the program uses of FreeRTOS: tasks, sleep, the heap, and the one pointer per task that os-thread-local needs.
+//! The functions of FreeRTOS that the program uses: tasks, sleep, the heap, and the one pointer per task that os-thread-local needs.
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::ffi::{c_char, c_void};
@@ -38,7 +38,7 @@ unsafe impl custom::Backend for Tasks {
     }
 
     unsafe fn set(value: *mut c_void) -> bool {
-        // SAFETY: as above.
+        // SAFETY: null means the running task; it has one pointer.
         unsafe { vTaskSetThreadLocalStoragePointer(ptr::null_mut(), 0, value) };
         true
     }
@@ -51,7 +51,7 @@ unsafe impl custom::Backend for Tasks {
 
 os_thread_local::set_backend!(Tasks);
 
-/// Until the next tick.
+/// Sleeps until the next tick.
 pub fn sleep() {
     // SAFETY: called by tasks, while the scheduler runs.
     unsafe { vTaskDelay(1) };
@@ -64,7 +64,7 @@ pub fn spawn(priority: u32, main: impl FnOnce() + Send + 'static) {
         // SAFETY: `spawn` made it for this task.
         let main = unsafe { Box::from_raw(main.cast::<Main>()) };
         main();
-        // SAFETY: `main` has returned, and with it every access. The kernel deletes this task, which does not come back.
+        // SAFETY: `main` has returned, so the task is inside no access. The kernel deletes this task, which does not run again.
         unsafe {
             custom::task_exit();
             vTaskDelete(ptr::null_mut());
@@ -72,7 +72,7 @@ pub fn spawn(priority: u32, main: impl FnOnce() + Send + 'static) {
     }
     let main: Main = Box::new(main);
     let main = Box::into_raw(Box::new(main));
-    // SAFETY: the name ends with a zero; `task_main` takes over `main`.
+    // SAFETY: the name ends with a zero; `task_main` frees `main`.
     let result = unsafe {
         xTaskCreate(task_main, c"task".as_ptr(), 512, main.cast(), priority, ptr::null_mut())
     };
@@ -101,7 +101,7 @@ static HEAP: Heap = Heap;
 /// What `pvPortMalloc` aligns to.
 const HEAP_ALIGN: usize = 8;
 
-// SAFETY: as the kernel's heap. Nothing here is aligned to more, and such a request fails.
+// SAFETY: the kernel's heap fulfils the conditions for alignments up to `HEAP_ALIGN`, and `alloc` returns null for larger ones.
 unsafe impl GlobalAlloc for Heap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if layout.align() > HEAP_ALIGN {

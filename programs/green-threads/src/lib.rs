@@ -1,5 +1,5 @@
 //! Tasks in user space (stackful coroutines, from the crate corosensei) whose values belong to the task, whichever
-//! thread runs it: what a runtime of green threads does to give its tasks the whole of os-thread-local.
+//! thread runs it. A runtime of green threads can support all of os-thread-local in this way.
 //!
 //! A task runs until it [yields](yield_now). The threads themselves are tasks too, for what they do between two tasks.
 
@@ -12,7 +12,7 @@ use std::ptr::{self, NonNull};
 use std::sync::{Condvar, Mutex};
 use std::thread;
 
-/// What a task and the threads keep. It does not move: the running task is known by its address.
+/// The state of a task or a thread. It does not move: its address identifies the running task.
 struct Context {
     local: Cell<*mut c_void>,
     /// Null for a thread, and for a task before it has started.
@@ -25,7 +25,7 @@ impl Context {
     }
 }
 
-/// A thread's own context. Its destructor is where the thread, as a task, ends.
+/// A thread's own context. Its destructor ends the thread's task.
 struct ThreadContext(Context);
 
 impl Drop for ThreadContext {
@@ -79,7 +79,7 @@ unsafe impl os_thread_local::custom::Backend for Backend {
     }
 
     unsafe fn set(value: *mut c_void) -> bool {
-        // SAFETY: as above.
+        // SAFETY: a context lives as long as its task runs.
         current().map(|context| unsafe { context.as_ref() }.local.set(value)).is_some()
     }
 
@@ -97,7 +97,7 @@ pub struct Task {
     context: Box<Context>,
 }
 
-// SAFETY: as `Task::new` asks for.
+// SAFETY: the caller of `Task::new` guarantees that `f` holds nothing that belongs to a thread while it yields.
 unsafe impl Send for Task {}
 
 impl Task {
@@ -152,12 +152,12 @@ struct SendPtr(NonNull<Context>);
 // SAFETY: the context moves between threads with its task.
 unsafe impl Send for SendPtr {}
 
-/// Tells the running task from every other that is alive.
+/// Returns a number that no other live task has.
 pub fn current_id() -> usize {
     current().map_or(0, |context| context.addr().get())
 }
 
-/// Lets other tasks run. The caller may go on on another thread. Outside tasks it yields to other threads.
+/// Lets other tasks run. The caller may resume on another thread. Outside tasks it yields to other threads.
 pub fn yield_now() {
     // SAFETY: a context lives as long as its task runs, and so does its yielder.
     match current().and_then(|context| unsafe { context.as_ref().yielder.get().as_ref() }) {
@@ -167,7 +167,7 @@ pub fn yield_now() {
 }
 
 /// Runs tasks on several threads until all have ended. One after another: a task that yields goes to the end of the
-/// queue, and any of the threads takes it up.
+/// queue, and any of the threads resumes it.
 ///
 /// # Panics
 ///
@@ -199,7 +199,7 @@ pub fn run(threads: usize, tasks: impl IntoIterator<Item = Task>) {
                     let mut guard = queue.lock().unwrap();
                     match result {
                         Ok(true) => guard.ready.push_back(task),
-                        // What panicked counts as ended; the others go on.
+                        // A task that panicked counts as ended; the others continue.
                         _ => guard.unfinished -= 1,
                     }
                     changed.notify_all();

@@ -1,4 +1,4 @@
-//! The one pointer of a custom backend as the one key. Each test is a process of its own, for there is no second key.
+//! The one pointer of a custom backend as the one key. Each test is a process of its own, because there is no second key.
 
 use green_threads::{Task, run, yield_now};
 use os_thread_local::AccessError;

@@ -1,11 +1,11 @@
-//! A backend that refuses to keep a pointer whenever its contract lets it: no value is lost, and none is destroyed twice.
+//! A backend that refuses to keep a pointer whenever its contract allows it: no value is leaked, and none is destroyed twice.
 //!
 //! `set` may refuse a pointer that is not null while the task's pointer is null: when a task first uses the crate, and, if the crate sets
 //! null in the middle of a task's end, there as well. Which of these calls are refused is a pattern of bits, and all patterns of
 //! some length are tried.
 
-// This program has a backend of its own, and so nothing of this package's library in it. It has no harness, whose thread would allocate
-// some 900 bytes in the middle of it on a busy machine.
+// This program has its own backend, so it does not use this package's library. It has no harness, whose thread would allocate some 900
+// bytes while a test runs.
 
 use os_thread_local::{AccessError, PerThread, ThreadLocal, custom};
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -57,17 +57,17 @@ struct Counting;
 
 static LIVE: AtomicIsize = AtomicIsize::new(0);
 
-// SAFETY: hands everything on to the system's allocator, and counts.
+// SAFETY: passes every call to the system's allocator, and does not unwind.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         LIVE.fetch_add(layout.size() as isize, SeqCst);
-        // SAFETY: as our caller promises.
+        // SAFETY: the caller of `alloc` guarantees that the layout's size is not zero.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, p: *mut u8, layout: Layout) {
         LIVE.fetch_sub(layout.size() as isize, SeqCst);
-        // SAFETY: as our caller promises.
+        // SAFETY: the caller of `dealloc` guarantees that `alloc`, and so `System`, returned `p` for this layout.
         unsafe { System.dealloc(p, layout) }
     }
 }
@@ -80,7 +80,7 @@ static DROPPED: AtomicUsize = AtomicUsize::new(0);
 /// What was counted in `TALLY`.
 static COUNTED: AtomicUsize = AtomicUsize::new(0);
 
-/// A value whose destructor uses what is next, down to nothing: values that were there and ones that it makes.
+/// A value whose destructor uses the next object of `CHAIN`, whose value exists or is made then, and so on.
 struct Value {
     /// How many of `CHAIN` its destructor uses; `None` if it uses nothing at all.
     depth: Option<usize>,
@@ -140,13 +140,13 @@ fn use_all(depth: usize) {
     }
 }
 
-/// A task under a pattern, from its first use to its end. How many calls were accepted and refused.
+/// Runs a task with a pattern, from its first use to its end. Returns the numbers of accepted and refused calls.
 fn task(pattern: u32, depth: usize, ends: usize) -> (usize, usize) {
     thread::spawn(move || {
         PATTERN.set(pattern);
         for _ in 0..ends {
             use_all(depth);
-            // Again, for what was refused.
+            // Again, for the refused calls.
             use_all(depth);
             // SAFETY: inside no access.
             unsafe { custom::task_exit() };
@@ -159,10 +159,10 @@ fn task(pattern: u32, depth: usize, ends: usize) -> (usize, usize) {
 }
 
 fn main() {
-    // More bits than there are calls to refuse, however the crate makes them.
+    // More bits than calls that can be refused.
     const BITS: u32 = 10;
     let (mut accepted, mut refused, mut lost) = (0, 0, Vec::new());
-    // The objects' own memory, and what ended threads leave for later ones.
+    // Allocates the objects' own memory, and the records that ended threads leave.
     for _ in 0..8 {
         task(0, CHAIN.len(), 1);
     }

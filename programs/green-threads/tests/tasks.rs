@@ -202,7 +202,7 @@ fn a_task_that_ends_destroys_its_values_newest_first() {
 }
 
 #[test]
-fn a_task_can_begin_anew() {
+fn a_task_can_begin_again() {
     static DROPPED: AtomicUsize = AtomicUsize::new(0);
     struct Job(usize);
     impl Drop for Job {
@@ -222,7 +222,7 @@ fn a_task_can_begin_anew() {
     });
     assert!(!pool.resume());
     assert_eq!(DROPPED.load(SeqCst), 1111);
-    // Nothing is there to be destroyed: that is fine.
+    // Without values, this has no effect.
     // SAFETY: inside no access.
     unsafe { os_thread_local::custom::task_exit() };
 }
@@ -287,7 +287,7 @@ fn a_killed_task_leaks_and_harms_no_other_task() {
     drop(victim);
     drop(object);
     assert_eq!(DROPPED.load(SeqCst), 0);
-    // What belongs to the object is not lost.
+    // The object's own values are not leaked.
     let mut numbers = Arc::try_unwrap(numbers).map_err(drop).unwrap();
     assert_eq!(numbers.iter_mut().map(|n| n.get()).sum::<i32>(), 5);
     let again = ThreadLocal::new(|| Value);
@@ -352,7 +352,7 @@ fn a_thread_is_a_task_of_its_own() {
     assert_eq!(DROPPED.load(SeqCst), 1);
 }
 
-/// At the very end of a thread this backend has no place for a pointer, and refuses.
+/// At the very end of a thread this backend has no place for a pointer, and refuses to store it.
 #[test]
 fn where_the_backend_refuses_there_is_an_error() {
     static SEEN: Mutex<Vec<Result<usize, AccessError>>> = Mutex::new(Vec::new());

@@ -60,7 +60,7 @@ fn panic(info: &core::panic::PanicInfo) -> ! {
     program::immediate_exit(101)
 }
 
-/// `core` as it is delivered was made for unwinding and names this function; nothing here unwinds.
+/// The precompiled `core` was built for unwinding and refers to this function; nothing here unwinds.
 #[no_mangle]
 extern "C" fn rust_eh_personality() {}
 
@@ -85,7 +85,7 @@ impl Drop for Counted {
 static COUNTED: ThreadLocal<Counted> = ThreadLocal::new(Counted::new);
 static DEPTH: ThreadLocal<Cell<u32>> = ThreadLocal::new(|| Cell::new(0));
 
-/// The main thread's value: `ci/origin` looks for what its destructor prints.
+/// The main thread's value: `ci/origin` checks that its destructor prints.
 struct Last;
 
 impl Drop for Last {
@@ -101,9 +101,9 @@ struct Shared {
     total: PerThread<Cell<usize>>,
 }
 
-/// What each thread does first: its values are destroyed when it ends.
+/// Destroys the calling thread's values when it ends. Each thread calls this first.
 fn destroy_at_exit() {
-    // SAFETY: the thread has left its main function, and with it every access.
+    // SAFETY: the thread's main function has returned, so the thread is inside no access.
     thread::at_exit(Box::new(|| unsafe { custom::task_exit() }));
 }
 
@@ -163,7 +163,7 @@ fn run() {
 
 #[no_mangle]
 unsafe fn origin_main(_: usize, _: *mut *mut u8, _: *mut *mut u8) -> i32 {
-    // SAFETY: `run` has returned by then, and with it every access.
+    // SAFETY: `run` has returned by then, so the thread is inside no access.
     program::at_exit(Box::new(|| unsafe { custom::task_exit() }));
     run();
     0

@@ -1,4 +1,4 @@
-//! What the program asks of the firmware: memory, a line on the console, a timer, interrupts off; and of QEMU, an exit status.
+//! The firmware's functions that the program uses: memory, a line on the console, a timer, critical sections; and QEMU's exit status.
 
 use alloc::string::String;
 use core::alloc::{GlobalAlloc, Layout};
@@ -18,7 +18,7 @@ fn system() -> &'static efi::SystemTable {
 }
 
 fn boot_services() -> &'static efi::BootServices {
-    // SAFETY: as for `system`.
+    // SAFETY: `efi_main` stored the system table before anything else, and its boot services live until `ExitBootServices`.
     unsafe { &*system().boot_services }
 }
 
@@ -31,7 +31,7 @@ extern "efiapi" fn efi_main(_: efi::Handle, system: *mut efi::SystemTable) -> ef
 
 /// Ends QEMU with the status `2 * code + 1`, by its device isa-debug-exit.
 fn exit(code: u8) -> ! {
-    // SAFETY: the port is that device's, or no device's.
+    // SAFETY: the port is that of isa-debug-exit, or unused.
     unsafe { core::arch::asm!("out dx, al", in("dx") 0xf4_u16, in("al") code) };
     loop {
         core::hint::spin_loop();
@@ -48,7 +48,7 @@ pub fn print_line(text: fmt::Arguments) {
     unsafe { ((*console).output_string)(console, line.as_mut_ptr()) };
 }
 
-/// An event that the firmware signals again and again, until it is dropped.
+/// An event that the firmware signals periodically until it is dropped.
 pub struct Timer(efi::Event);
 
 impl Timer {
@@ -98,7 +98,8 @@ static POOL: Pool = Pool;
 /// What `AllocatePool` aligns to.
 const POOL_ALIGN: usize = 8;
 
-// SAFETY: as the firmware's pool; beyond its alignment, the block begins with a gap whose last word says where.
+// SAFETY: the firmware's pool fulfils the conditions up to its alignment. For larger ones, `alloc` puts the block's address in front of the
+// result.
 unsafe impl GlobalAlloc for Pool {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let gap = if layout.align() <= POOL_ALIGN { 0 } else { 2 * layout.align() };

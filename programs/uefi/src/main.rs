@@ -24,7 +24,7 @@ const TASKS: usize = 5;
 const NULL: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
 static POINTERS: [AtomicPtr<c_void>; TASKS] = [NULL; TASKS];
 static RUNNING: AtomicUsize = AtomicUsize::new(0);
-/// The timer's function interrupts any task, and is a task of its own to the crate.
+/// The timer's function interrupts any task. The crate treats it as a separate task.
 static HANDLER: AtomicPtr<c_void> = NULL;
 static IN_HANDLER: AtomicBool = AtomicBool::new(false);
 
@@ -77,14 +77,14 @@ thread_local! {
     static TICKS: Cell<u32> = const { Cell::new(0) };
 }
 
-/// What the handler's own value of `TICKS` says.
+/// The handler's own value of `TICKS`.
 static TICKS_SEEN: AtomicUsize = AtomicUsize::new(0);
 
 /// The timer's function.
 extern "efiapi" fn tick(_: *mut c_void, _: *mut c_void) {
     IN_HANDLER.store(true, SeqCst);
     TICKS.set(TICKS.get() + 1);
-    // It takes the lock also when it interrupts a task that would like to have it: critical sections keep it away.
+    // Acquires the lock. Critical sections keep it from interrupting a task that holds the lock.
     let object = ThreadLocal::new(|| Box::new(7));
     object.with(|value| assert_eq!(**value, 7));
     drop(object);
@@ -92,11 +92,11 @@ extern "efiapi" fn tick(_: *mut c_void, _: *mut c_void) {
     IN_HANDLER.store(false, SeqCst);
 }
 
-/// Runs `main` as a task, to its end.
+/// Runs `main` as a task.
 fn run_task(number: usize, main: impl FnOnce()) {
     let caller = RUNNING.swap(number, SeqCst);
     main();
-    // SAFETY: `main` has returned, and with it every access.
+    // SAFETY: `main` has returned, so the task is inside no access.
     unsafe { custom::task_exit() };
     RUNNING.store(caller, SeqCst);
 }
@@ -141,7 +141,7 @@ fn main() {
     let timer = Timer::every_millisecond(tick);
     run();
     drop(timer);
-    // SAFETY: `run` has returned, and with it every access.
+    // SAFETY: `run` has returned, so the task is inside no access.
     unsafe { custom::task_exit() };
     assert_eq!(CREATED.load(SeqCst), DESTROYED.load(SeqCst));
     print_line(format_args!("done"));

@@ -68,7 +68,7 @@ static VALUE: ThreadLocal<Value> = ThreadLocal::new(|| {
     Value { worker: Cell::new(usize::MAX) }
 });
 
-/// What a worker runs: all of them have a value at the same time, each its own.
+/// Runs in each worker: all have a value at the same time, each its own.
 #[no_mangle]
 extern "C" fn work(worker: usize) {
     VALUE.with(|value| {
@@ -86,14 +86,14 @@ extern "C" fn work(worker: usize) {
     assert_eq!(DROPPED[worker].load(SeqCst), 1);
 }
 
-/// Whether everything went as it should, after the workers.
+/// Checks the results after the workers.
 #[no_mangle]
 extern "C" fn check() {
     assert_eq!(INITIALIZED.load(SeqCst), WORKERS as u32);
     assert!(DROPPED.iter().all(|n| n.load(SeqCst) == 1));
 }
 
-/// Takes from a block, and gives nothing back.
+/// Allocates from one block, and frees nothing.
 struct Bump;
 
 static HEAP: Memory<65536> = Memory(UnsafeCell::new([0; 65536]));
@@ -102,7 +102,7 @@ static TAKEN: AtomicUsize = AtomicUsize::new(0);
 #[global_allocator]
 static ALLOCATOR: Bump = Bump;
 
-// SAFETY: each block is carved from memory that nothing else has.
+// SAFETY: each block is a part of the memory that no other block has.
 unsafe impl GlobalAlloc for Bump {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let size = layout.size() + layout.align();

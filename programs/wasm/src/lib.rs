@@ -33,7 +33,7 @@ fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
     core::arch::wasm32::unreachable()
 }
 
-/// Freed blocks go to a list by size class; enough for a test, and it shows when a block is not given back.
+/// Puts freed blocks into a list per size class, and counts the blocks, so that a leak shows.
 struct Counting;
 
 #[global_allocator]
@@ -87,16 +87,16 @@ unsafe impl GlobalAlloc for Counting {
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         LIVE.fetch_sub(1, Relaxed);
         let list = &FREE[class(layout) as usize];
-        // SAFETY: the block is ours again, and at least 16 bytes.
+        // SAFETY: the caller frees the block, which has at least 16 bytes.
         unsafe { block.cast::<usize>().write(list.load(Relaxed)) };
         list.store(block as usize, Relaxed);
     }
 }
 
-/// Those that expect a static's first value pass once.
+/// Tests that expect a static's first value pass once.
 const ONCE: &[&str] = &["a_static_keeps_its_value", "the_macro_declares_statics"];
 
-/// Runs a test, in the first or in a later round. False when there is none of that number.
+/// Runs a test, in the first or in a later round. Returns false if there is no test of that number.
 #[no_mangle]
 pub extern "C" fn run(number: usize, again: bool) -> bool {
     match one_thread::ALL.get(number) {
@@ -111,7 +111,7 @@ pub extern "C" fn run(number: usize, again: bool) -> bool {
     }
 }
 
-/// Blocks of memory that were not given back.
+/// The number of blocks that were not freed.
 #[no_mangle]
 pub extern "C" fn live() -> usize {
     LIVE.load(Relaxed)

@@ -1,7 +1,7 @@
 //! `core` and `alloc` for the crate's files under loom: everything is the real one but atomics, `Cell`, locks and the heap.
 //!
 //! loom's own types cannot stand in a `static`, and do not survive an execution. These can: each is the real type, and in an execution
-//! its address leads to a companion of loom's, which it gets when it is first touched. The first thread makes all companions at the
+//! its address leads to a companion of loom's, which is made at the first access. The first thread makes all companions at the
 //! beginning, so that none is younger than the thread that uses it.
 //!
 //! In an execution the heap keeps freed memory until the end: an address means one thing, and a use of freed memory is found.
@@ -18,7 +18,7 @@ use std::sync::{Mutex, MutexGuard};
 static EXECUTION: StdUsize = StdUsize::new(0);
 static WATCH: Mutex<Option<Watch>> = Mutex::new(None);
 
-/// What the models need, and some.
+/// More than the models need.
 const ATOMICS: usize = 800;
 const CELLS: usize = 700;
 const LOCKS: usize = 6;
@@ -133,7 +133,7 @@ loom::thread_local! {
     static STAYS_BEHIND: ::core::cell::Cell<bool> = ::core::cell::Cell::new(false);
 }
 
-/// What a thread unwinds with that the process does not have any more.
+/// The panic payload of a thread that the child does not have.
 struct LeftBehind;
 
 /// Runs `f` in a thread of the parent process: a fork stops it before its next access to something watched, and otherwise it stops
@@ -308,8 +308,10 @@ pub mod alloc {
     use super::{in_model, watch, HeapBlock, Watch, HELD};
     pub use ::core::alloc::*;
 
+    /// # Safety
+    /// The conditions of `from`.
     unsafe fn allocate(layout: Layout, from: unsafe fn(Layout) -> *mut u8) -> *mut u8 {
-        // SAFETY: as this function's.
+        // SAFETY: the caller fulfils the conditions of `from`.
         let memory = unsafe { from(layout) };
         if in_model() {
             assert!(!HELD.with(|held| held.get()), "an allocation under a lock");
@@ -321,24 +323,24 @@ pub mod alloc {
     }
 
     /// # Safety
-    /// As the real one's.
+    /// The conditions of `alloc::alloc::alloc`.
     pub unsafe fn alloc(layout: Layout) -> *mut u8 {
-        // SAFETY: as this function's.
+        // SAFETY: the caller guarantees that the layout's size is not zero, which is the condition of std's function.
         unsafe { allocate(layout, std::alloc::alloc) }
     }
 
     /// # Safety
-    /// As the real one's.
+    /// The conditions of `alloc::alloc::alloc_zeroed`.
     pub unsafe fn alloc_zeroed(layout: Layout) -> *mut u8 {
-        // SAFETY: as this function's.
+        // SAFETY: the caller guarantees that the layout's size is not zero, which is the condition of std's function.
         unsafe { allocate(layout, std::alloc::alloc_zeroed) }
     }
 
     /// # Safety
-    /// As the real one's.
+    /// The conditions of `alloc::alloc::dealloc`.
     pub unsafe fn dealloc(memory: *mut u8, layout: Layout) {
         if !in_model() {
-            // Leaked: a stale word that leads there is not to name what an execution allocates.
+            // Leaked, so that a stale word cannot have the address of a later allocation.
             return;
         }
         assert!(!HELD.with(|held| held.get()), "a deallocation under a lock");
@@ -361,9 +363,9 @@ pub mod alloc {
 /// An object of a model: on the heap above, where it does not move.
 pub struct Boxed<T>(*mut T);
 
-// SAFETY: it owns its object.
+// SAFETY: a `Boxed` owns its object, as a `Box` does.
 unsafe impl<T: Send> Send for Boxed<T> {}
-// SAFETY: as above.
+// SAFETY: a `Boxed` owns its object, as a `Box` does.
 unsafe impl<T: Sync> Sync for Boxed<T> {}
 
 impl<T> Boxed<T> {
@@ -593,7 +595,7 @@ pub mod cell {
         #[track_caller]
         fn writes(&self) {
             if let Some(access) = access(self as *const Self as usize) {
-                // SAFETY: as above.
+                // SAFETY: `WATCH` keeps it until the next execution begins.
                 unsafe { &*access }.with_mut(|_| ());
             }
         }

@@ -1,4 +1,4 @@
-//! What models share: how one is run, and a census of the values in it.
+//! Shared by the models: the function that runs one, and a census of its values.
 
 #![allow(dead_code)]
 
@@ -133,7 +133,7 @@ pub struct Model {
     pub preemptions: usize,
     /// The crate was not used before.
     pub first_use: bool,
-    /// Only with the thread-exit list and the records in one stripe: a model of what happens before a record is made.
+    /// For a model of what happens before a record is made: only with the thread-exit list and the records in one stripe.
     pub one_variant: bool,
 }
 
@@ -204,7 +204,7 @@ fn extra_preemptions() -> isize {
     std::env::var("EXTRA_PREEMPTIONS").map_or(0, |number| number.parse().expect("a number"))
 }
 
-/// The first use of the crate is not these models' business; nor are the numbers that they have no objects for.
+/// Makes the first use of the crate, and assigns the numbers that the model's objects do not get.
 fn use_numbers(taken: usize) -> Vec<ThreadLocal<u8>> {
     let before: Vec<ThreadLocal<u8>> = (0..taken).map(|_| ThreadLocal::new(|| 0)).collect();
     before.iter().for_each(|object| object.prepare().unwrap());

@@ -97,7 +97,7 @@ pub extern "C" fn main(_argc: i32, _argv: *const *const u8) -> i32 {
     assert!(COUNTER.get().is_null());
     print("a static key: ok\0");
 
-    // Keys come and go; their number is the operating system's affair.
+    // Keys are created and deleted; the operating system limits their number.
     for _ in 0..10_000 {
         let mut local = 5u32;
         let key = Key::new().unwrap();
@@ -120,6 +120,6 @@ fn panic(_: &PanicInfo) -> ! {
     unsafe { abort() }
 }
 
-/// The precompiled `core` was made for unwinding and names this function; nothing here unwinds.
+/// The precompiled `core` was built for unwinding and refers to this function; nothing here unwinds.
 #[no_mangle]
 extern "C" fn rust_eh_personality() {}

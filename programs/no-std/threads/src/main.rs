@@ -27,7 +27,7 @@ thread_local! {
 static BUILT: AtomicU32 = AtomicU32::new(0);
 static DROPPED: AtomicU32 = AtomicU32::new(0);
 
-/// A value with a destructor that says so.
+/// A value with a destructor that prints.
 struct Noisy(u32);
 
 impl Noisy {
@@ -99,7 +99,7 @@ fn run() {
     assert_eq!(FOO.with_borrow(|v| *v), 2);
     assert_eq!(shared.tls.get(), 11);
 
-    // An object's value in this thread goes with the object.
+    // The object's value in this thread is destroyed with the object.
     let object = ThreadLocal::from_fn(Noisy::new);
     object.with(|v| print_line(format_args!("the main thread made value {}", v.0)));
     drop(object);
@@ -111,7 +111,7 @@ fn run() {
         ThreadLocal::new(|| RECURSIVE.try_with(|_| ()).err());
     print_line(format_args!("recursion: {}", RECURSIVE.with(|e| e.unwrap())));
 
-    // Ours is destroyed when `main` returns, where the platform's C library tells us of it.
+    // The main thread's value is destroyed when `main` returns, if the C library reports that to the crate.
     NOISY.with(|_| ());
     print_line(format_args!("done"));
 }

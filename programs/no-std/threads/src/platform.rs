@@ -1,4 +1,4 @@
-//! The few things that a program without std asks of its operating system.
+//! The operating system's functions that a program without std needs.
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::ffi::c_void;
@@ -35,7 +35,7 @@ mod os {
     }
 
     pub fn print(text: &[u8]) {
-        // SAFETY: the bytes are `text`'s. What cannot be written is lost.
+        // SAFETY: the pointer and the length are those of `text`. Errors are ignored.
         unsafe { write(1, text.as_ptr(), text.len()) };
     }
 
@@ -44,7 +44,7 @@ mod os {
     impl Thread {
         pub fn spawn(main: ThreadMain, arg: *mut c_void) -> Thread {
             let mut thread = 0;
-            // SAFETY: `thread` is ours to write; default attributes.
+            // SAFETY: `thread` is valid for a write; default attributes.
             let error = unsafe { pthread_create(&mut thread, null(), main, arg) };
             assert_eq!(error, 0);
             Thread(thread)
@@ -52,7 +52,7 @@ mod os {
 
         /// Returns when the thread has ended and its destructors have run.
         pub fn join(self) {
-            // SAFETY: created by us, joined once.
+            // SAFETY: `spawn` created the thread, and `self` is joined once.
             assert_eq!(unsafe { pthread_join(self.0, null_mut()) }, 0);
         }
     }
@@ -87,7 +87,7 @@ mod os {
     }
 
     pub fn print(text: &[u8]) {
-        // SAFETY: the bytes are `text`'s. What cannot be written is lost.
+        // SAFETY: the pointer and the length are those of `text`. Errors are ignored.
         unsafe { _write(1, text.as_ptr(), text.len() as u32) };
     }
 
@@ -96,7 +96,7 @@ mod os {
     struct Start(ThreadMain, *mut c_void);
 
     extern "system" fn start(arg: *mut c_void) -> u32 {
-        // SAFETY: `spawn` made it for us alone.
+        // SAFETY: `arg` is the box that `spawn` leaked for this thread.
         let start = unsafe { alloc::boxed::Box::from_raw(arg.cast::<Start>()) };
         (start.0)(start.1);
         0
@@ -105,7 +105,7 @@ mod os {
     impl Thread {
         pub fn spawn(main: ThreadMain, arg: *mut c_void) -> Thread {
             let arg = alloc::boxed::Box::into_raw(alloc::boxed::Box::new(Start(main, arg)));
-            // SAFETY: default attributes and stack; `start` takes over `arg`.
+            // SAFETY: default attributes and stack; `start` frees `arg`.
             let handle = unsafe { CreateThread(null(), 0, start, arg.cast(), 0, null_mut()) };
             assert!(!handle.is_null());
             Thread(handle)
@@ -113,7 +113,7 @@ mod os {
 
         /// Returns when the thread has ended and its destructors have run.
         pub fn join(self) {
-            // SAFETY: created by us, joined and closed once.
+            // SAFETY: `spawn` created the handle, and `self` is joined and closed once.
             unsafe {
                 assert_eq!(WaitForSingleObject(self.0, u32::MAX), 0);
                 CloseHandle(self.0);
@@ -122,7 +122,7 @@ mod os {
     }
 }
 
-/// A line in the making: it is written at once, so that threads do not write into each other's.
+/// The buffer of a line, which is written at once, so that the lines of threads do not mix.
 struct Line {
     text: [u8; 128],
     len: usize,
@@ -130,7 +130,7 @@ struct Line {
 
 impl fmt::Write for Line {
     fn write_str(&mut self, s: &str) -> fmt::Result {
-        // What is too long is cut off; one place stays for the end of the line.
+        // Truncates a long line; one byte remains for the end of the line.
         let room = self.text.len() - 1 - self.len;
         let s = &s.as_bytes()[..room.min(s.len())];
         self.text[self.len..][..s.len()].copy_from_slice(s);
@@ -152,14 +152,14 @@ struct Malloc;
 /// What `malloc` aligns to, everywhere.
 const MALLOC_ALIGN: usize = 2 * core::mem::size_of::<usize>();
 
-// SAFETY: as `malloc`; beyond its alignment, the block begins with a gap whose last word says where.
+// SAFETY: `malloc` fulfils the conditions up to its alignment. For larger ones, `alloc` puts the block's address in front of the result.
 unsafe impl GlobalAlloc for Malloc {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if layout.align() <= MALLOC_ALIGN {
             // SAFETY: any size will do.
             return unsafe { os::malloc(layout.size()) }.cast();
         }
-        // SAFETY: as above; more than asked for, so that an aligned block with a word before it fits.
+        // SAFETY: any size will do. Two alignments more than requested have room for an aligned block with a word before it.
         let block: *mut u8 = unsafe { os::malloc(layout.size() + 2 * layout.align()) }.cast();
         if block.is_null() {
             return block;
@@ -195,6 +195,6 @@ fn panic(info: &PanicInfo) -> ! {
     unsafe { os::abort() }
 }
 
-/// The precompiled `alloc` was made for unwinding and names this function; nothing here unwinds.
+/// The precompiled `alloc` was built for unwinding and refers to this function; nothing here unwinds.
 #[no_mangle]
 extern "C" fn rust_eh_personality() {}
