@@ -80,17 +80,22 @@ mod unix {
         objects();
     }
 
+    /// How many objects of each kind a thread makes. A thread caches no slot numbers before it has dropped 32 objects; one whose values were
+    /// destroyed caches none at all.
+    static OBJECTS: AtomicUsize = AtomicUsize::new(0);
+
     fn objects() {
+        let count = OBJECTS.load(SeqCst);
         let drops: Vec<ThreadLocal<Drops>> =
-            (0..10).map(|_| ThreadLocal::new(|| Drops(1))).collect();
+            (0..count).map(|_| ThreadLocal::new(|| Drops(1))).collect();
         for object in &drops {
             // A thread whose values were destroyed gets `Destroyed`.
             let got = object.try_with(|v| assert_eq!(v.0, 1));
             assert!(matches!(got, Ok(()) | Err(AccessError::Destroyed)), "{:?}", got);
         }
-        let plain: Vec<ThreadLocal<u64>> = (0..10).map(|_| ThreadLocal::new(|| 1)).collect();
+        let plain: Vec<ThreadLocal<u64>> = (0..count).map(|_| ThreadLocal::new(|| 1)).collect();
         plain.iter().for_each(|object| object.with(|v| assert_eq!(*v, 1)));
-        let owned: Vec<PerThread<u64>> = (0..10).map(|_| PerThread::new(|| 1)).collect();
+        let owned: Vec<PerThread<u64>> = (0..count).map(|_| PerThread::new(|| 1)).collect();
         owned.iter().for_each(|object| object.with(|v| assert_eq!(*v, 1)));
     }
 
@@ -110,7 +115,8 @@ mod unix {
         PLAIN.with(|_| ());
         set_key(0);
         let threads = children::fewer(500);
-        for before in [Before::Nothing, Before::Plain, Before::Drops] {
+        for (before, objects) in [(Before::Nothing, 10), (Before::Plain, 10), (Before::Drops, 24)] {
+            OBJECTS.store(objects, SeqCst);
             for _ in 0..2 {
                 let (calls, live) = (CALLS.load(SeqCst), ALLOCATOR.live());
                 (0..threads).for_each(|_| one_thread(before));
