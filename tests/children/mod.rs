@@ -72,6 +72,11 @@ pub fn is_qemu() -> bool {
     runner().map_or(false, |runner| runner.contains("qemu-"))
 }
 
+/// Whether this is Valgrind.
+pub fn is_valgrind() -> bool {
+    runner().map_or(false, |runner| runner.contains("valgrind"))
+}
+
 /// The runner that cargo uses for this target.
 fn runner() -> Option<String> {
     env::vars()

@@ -427,7 +427,11 @@ pub mod sync {
 
                     unsafe fn restore(address: usize, value: usize) {
                         // SAFETY: the address is that of such an atomic.
-                        unsafe { &*(address as *const Self) }.0.store($to(value), Ordering::SeqCst);
+                        let atomic = unsafe { &*(address as *const Self) };
+                        // One that was only read may be in read-only memory.
+                        if $from(atomic.plain()) != value {
+                            atomic.0.store($to(value), Ordering::SeqCst);
+                        }
                     }
 
                     fn loomed(&self, store: bool) -> Option<(&Loomed, usize)> {
