@@ -9,14 +9,25 @@
 
 enum { THREADS = 24, TIMES = 1000 };
 
+int __pthread_key_create(pthread_key_t *key, void (*destructor)(void *));
+
+/* As in a C library that allocates for a key. Not for those of `take_keys`, which come before the crate's first use. */
+static int allocates;
+int pthread_key_create(pthread_key_t *key, void (*destructor)(void *)) {
+    void *volatile memory = allocates ? malloc(1) : NULL;
+    free(memory);
+    return __pthread_key_create(key, destructor);
+}
+
 /* Before the constructors of libraries. */
 static void take_keys(int count, char **arguments, char **environment) {
     (void)environment;
     for (int n = count > 1 ? atoi(arguments[1]) : 0; n > 0; n--) {
         pthread_key_t key;
-        if (pthread_key_create(&key, NULL) != 0)
+        if (__pthread_key_create(&key, NULL) != 0)
             abort();
     }
+    allocates = 1;
 }
 __attribute__((section(".preinit_array"), used)) static void (*before)(int, char **, char **) = take_keys;
 
