@@ -3,6 +3,7 @@
 //! A signal handler may read the entries between any two instructions of their thread. So each of its steps is one atomic store, and a
 //! compiler fence or a release store keeps a store that publishes behind those that prepare it.
 
+use super::packed::INLINE;
 use super::value::Block;
 use super::SMALL;
 use crate::sys::word;
@@ -13,9 +14,6 @@ use core::mem;
 use core::num::NonZeroU16;
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{compiler_fence, AtomicPtr, AtomicU16, AtomicU32, AtomicU8, Ordering::*};
-
-/// The number of entries inside a record. A task of a small target uses few objects.
-pub(crate) const INLINE: usize = if SMALL { 16 } else { 32 };
 
 /// The length of the longest table that a pooled record keeps: 1,024 entries, together with the inline ones.
 const LONGEST_POOLED: usize = 1024 - INLINE;

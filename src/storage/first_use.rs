@@ -1,7 +1,7 @@
 //! The first use of an object by a thread: assigns a slot number, and makes the value.
 
 use super::arrival::{adopt_at_once, current_or_new};
-use super::current::{reclaim_orphans, Unset};
+use super::current::{current, reclaim_orphans, Unset};
 use super::entries::{Entries, Entry, Kind, State};
 use super::exit::HOOKS;
 use super::numbers::{self, Bucket};
@@ -45,10 +45,7 @@ fn assign_cached(current: Current, word: &SlotWord) -> Option<u32> {
 /// Does everything that a first use needs except creating the value.
 #[cold]
 pub(crate) fn prepare(word: &SlotWord, vtable: &'static ValueVTable) -> Result<(), AccessError> {
-    if vtable.is_destroyed_at_exit() && has_ended() {
-        return Err(AccessError::Destroyed);
-    }
-    let current = current_or_new()?;
+    let current = current_or_arrive(vtable)?;
     let (number, entry) = entry_or_assign(&current, word)?;
     match entry.state() {
         State::Vacant if current.is_late() && vtable.is_destroyed_at_exit() => {
@@ -62,6 +59,24 @@ pub(crate) fn prepare(word: &SlotWord, vtable: &'static ValueVTable) -> Result<(
         }
         state => found_settled(current, number, state).map(drop),
     }
+}
+
+/// The calling thread's record, or a new one for a first value with this vtable.
+#[inline]
+fn current_or_arrive(vtable: &'static ValueVTable) -> Result<Current, AccessError> {
+    match current() {
+        Some(current) => Ok(current),
+        None => arrive(vtable),
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn arrive(vtable: &'static ValueVTable) -> Result<Current, AccessError> {
+    if vtable.is_destroyed_at_exit() && has_ended() {
+        return Err(AccessError::Destroyed);
+    }
+    current_or_new()
 }
 
 /// Whether the calling thread's record has ended, and no late one was made.
@@ -240,10 +255,7 @@ unsafe fn begin_in_new_thread(word: &SlotWord, vtable: &'static ValueVTable) -> 
 #[cold]
 #[inline(never)]
 unsafe fn begin_slow(word: &SlotWord, vtable: &'static ValueVTable) -> Begun {
-    if vtable.is_destroyed_at_exit() && has_ended() {
-        return Begun::ended(Err(AccessError::Destroyed));
-    }
-    match current_or_new() {
+    match current_or_arrive(vtable) {
         // SAFETY: the conditions are those of this function.
         Ok(current) => unsafe { begin_with_record(current, word, vtable) },
         Err(error) => Begun::ended(Err(error)),

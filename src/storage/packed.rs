@@ -2,26 +2,34 @@
 //! and reads no static.
 //!
 //! ```text
-//! packed      | root slot          | 0 0  slot number           |   both fit; the normal form
-//! keyed       | key                | 0 1  slot number           |   the target can have a thread word, but it was refused
-//! unpacked    | slot number, upper | 1    slot number, lower    |   one of them does not fit: the key is read from `root`
-//! unassigned  | 1 1 1 1 1 1 1 1 1  | 1    1 1 1 1 1 1 1 1       |
+//! packed      | root slot          | 0 0 0  slot number         |   both fit; the normal form
+//! keyed       | key                | 1 0 0  slot number         |   the target can have a thread word, but it was refused;
+//!             | key                | 0 0 1  slot number         |   the same, for numbers from `INLINE` on
+//! unpacked    | slot number, upper | 0 1    slot number, lower  |   one of them does not fit: the key is read from `root`
+//! unassigned  | 1 1 1 1 1 1 1 1 1  | 0 1    1 1 1 1 1 1 1       |
 //! ```
 //!
-//! The halves have 32 bits on 64-bit targets and 16 on 32-bit targets. All forms but "packed" set one of the two top bits of the
-//! lower half. So a single comparison, `lower half < INLINE`, tells the fast path that the word is packed and that the entry is
-//! inline.
+//! The halves have 32 bits on 64-bit targets and 16 on 32-bit targets. All forms but "packed" set one of the top bits of the lower half. So a
+//! single comparison, `lower half < INLINE`, tells the fast path that the word is packed and that the entry is inline; and if not, the sign of
+//! the lower half tells that the word is keyed and the entry inline. Targets without a thread word have the forms "packed" and "unpacked",
+//! which is marked by the top bit there.
 
 use super::numbers::MAX_NUMBER;
+use super::SMALL;
 use crate::sys::word;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 pub(crate) const HALF: u32 = usize::BITS / 2;
 pub(crate) const LOWER: usize = (1 << HALF) - 1;
-pub(crate) const UNPACKED: usize = 1 << (HALF - 1);
-/// The bit that marks the form "keyed". Where that form is not used, the bit belongs to the number.
+/// The number of entries inside a record. A task of a small target uses few objects.
+pub(crate) const INLINE: usize = if SMALL { 16 } else { 32 };
+
+/// The top bit of the lower half, which marks the form "keyed" of an inline number.
+pub(crate) const KEYED_INLINE: usize = 1 << (HALF - 1);
+pub(crate) const UNPACKED: usize = if word::POSSIBLE { KEYED_INLINE >> 1 } else { KEYED_INLINE };
+/// The bit that marks the form "keyed" of the other numbers. Where that form is not used, the bit belongs to the number.
 pub(crate) const KEYED: usize = if word::POSSIBLE { UNPACKED >> 1 } else { UNPACKED };
-const UNASSIGNED: usize = usize::MAX;
+const UNASSIGNED: usize = if word::POSSIBLE { usize::MAX ^ KEYED_INLINE } else { usize::MAX };
 
 /// The location of the root slot, as a word holds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +92,7 @@ fn number_of(word: usize) -> u32 {
     if word & UNPACKED == 0 {
         (word & (KEYED - 1)) as u32
     } else {
-        (word >> HALF << (HALF - 1) | word & (UNPACKED - 1)) as u32
+        (word >> HALF << UNPACKED.trailing_zeros() | word & (UNPACKED - 1)) as u32
     }
 }
 
@@ -93,15 +101,17 @@ fn pack(number: usize, locator: Locator) -> usize {
     match locator {
         Locator::Read(upper) if upper <= LOWER && number < KEYED => upper << HALF | number,
         Locator::ReadKey(upper) if upper <= LOWER && number < KEYED => {
-            upper << HALF | KEYED | number
+            upper << HALF | number | if number < INLINE { KEYED_INLINE } else { KEYED }
         }
-        _ => number >> (HALF - 1) << HALF | UNPACKED | number & (UNPACKED - 1),
+        _ => {
+            let (upper, lower) = (number >> UNPACKED.trailing_zeros(), number & (UNPACKED - 1));
+            upper << HALF | UNPACKED | lower
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::entries::INLINE;
     use super::*;
 
     #[test]
@@ -130,13 +140,17 @@ mod tests {
     #[test]
     fn only_a_packed_word_passes_for_a_slot_number() {
         use Locator::*;
-        assert_eq!(pack(31, Read(5)) >> HALF, 5);
-        assert_eq!(pack(31, ReadKey(5)) >> HALF, 5);
-        assert!(pack(INLINE - 1, Read(LOWER)) & LOWER < INLINE);
-        assert!(pack(31, Read(LOWER + 1)) & LOWER >= UNPACKED);
+        const LAST: usize = INLINE - 1;
+        assert_eq!(pack(LAST, Read(5)) >> HALF, 5);
+        assert_eq!(pack(LAST, ReadKey(5)) >> HALF, 5);
+        assert!(pack(LAST, Read(LOWER)) & LOWER < INLINE);
+        assert!(pack(LAST, Read(LOWER + 1)) & LOWER >= UNPACKED);
         if word::POSSIBLE {
-            assert_eq!(pack(31, ReadKey(LOWER)) & LOWER, KEYED | 31);
-            assert!(pack(31, ReadKey(LOWER + 1)) & LOWER >= UNPACKED);
+            assert_eq!(pack(LAST, ReadKey(LOWER)) & LOWER, KEYED_INLINE | LAST);
+            assert_eq!(pack(INLINE, ReadKey(LOWER)) & LOWER, KEYED | INLINE);
+            for word in [pack(LAST, ReadKey(LOWER + 1)), UNASSIGNED, pack(MAX_NUMBER, Read(0))] {
+                assert!(word & UNPACKED != 0 && word & KEYED_INLINE == 0);
+            }
         }
         assert!(SlotWord::new().0.into_inner() & LOWER >= UNPACKED);
         assert_eq!(SlotWord::new().packed_number(), None);

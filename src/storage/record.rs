@@ -5,8 +5,9 @@
 //! [`Locked`] exists while the lock of the record's stripe is held, and [`OwnLocked`] is both.
 
 use super::arena::Arena;
-use super::entries::{block_in, Entries, Entry, Kind, State, Table, INLINE};
+use super::entries::{block_in, Entries, Entry, Kind, State, Table};
 use super::numbers::{stripe_of, token, NumberCache, TOKEN_ALIGN};
+use super::packed::INLINE;
 use super::value::{Block, BlockState, Link, Owner};
 use super::SMALL;
 use alloc::alloc::{alloc, dealloc};

@@ -1,10 +1,10 @@
 //! The interface to the public types: an object's word, its vtable and its drop, with safe methods.
 
 use super::current::Borrowed;
-use super::entries::{block_in, unread, Entries, Entry, INLINE};
+use super::entries::{block_in, unread, Entries, Entry};
 use super::first_use::{self, Made};
 use super::object;
-use super::packed::{SlotWord, KEYED, LOWER, UNPACKED};
+use super::packed::{SlotWord, INLINE, KEYED, KEYED_INLINE, LOWER, UNPACKED};
 use super::root;
 use super::value::{self, Block, Blocks, Chain, OwnedBlock, Owner, ValueVTable, Values};
 use crate::sys::word;
@@ -101,11 +101,7 @@ fn lookup_other(slot: &SlotWord, word: usize) -> (*mut Block, Option<NonNull<Ent
     // SAFETY: the word is packed or keyed, so its upper half is a locator for `read` or the key. The root slot leads to a sentinel or to
     // this thread's record, which is alive (invariant 9).
     unsafe {
-        if number < KEYED {
-            let entries = root::read(word);
-            let entry = entries.and_then(|entries| entries.as_ref().table_entry(number - INLINE));
-            (entry.map_or(ptr::null_mut(), Entry::content), entries)
-        } else if word::POSSIBLE && number - KEYED < INLINE {
+        if word::POSSIBLE && number & KEYED_INLINE != 0 {
             let entries = root::read_key(word);
             let content = entries.map_or(ptr::null_mut(), |entries| {
                 // Loaded again: a number that is kept across the call costs every access a register that it must save.
@@ -113,6 +109,11 @@ fn lookup_other(slot: &SlotWord, word: usize) -> (*mut Block, Option<NonNull<Ent
                 entries.as_ref().inline_entry(number).content()
             });
             (content, entries)
+        } else if number < KEYED {
+            cold_path();
+            let entries = root::read(word);
+            let entry = entries.and_then(|entries| entries.as_ref().table_entry(number - INLINE));
+            (entry.map_or(ptr::null_mut(), Entry::content), entries)
         } else if word::POSSIBLE {
             (lookup_keyed(word), Some(unread()))
         } else {
