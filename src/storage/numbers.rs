@@ -3,6 +3,7 @@
 //! Both are kept in buckets that never move: the first is static, each later one doubles the capacity. A bucket starts as
 //! zeroes: every number is free, and every mask is empty.
 
+use super::token::stripe_of;
 use super::{SMALL, STRIPES};
 use crate::lock::count;
 use alloc::alloc::{alloc_zeroed, dealloc};
@@ -46,21 +47,6 @@ fn number_at(bucket: usize, index: usize) -> u32 {
 /// The largest number that an object's word can hold (see `packed`).
 pub(crate) const MAX_NUMBER: usize =
     if usize::BITS == 64 { u32::MAX as usize - 1 } else { (usize::MAX >> 1) - 1 };
-
-/// The least alignment of a record: it leaves the low bits of the address free for the stripe.
-pub(crate) const TOKEN_ALIGN: usize = 2 * (STRIPES + 1);
-
-/// A record's token: its address, with its stripe in the low bits that are 0 in the address. Never 0, and the lowest bit is
-/// clear.
-pub(crate) fn token(record: usize, stripe: usize) -> usize {
-    record | stripe << 1
-}
-
-/// The stripe of the record with this token.
-#[inline]
-pub(crate) fn stripe_of(token: usize) -> usize {
-    (token & (TOKEN_ALIGN - 1)) >> 1
-}
 
 /// The records that may have an entry for a slot number that is not vacant (invariant 1). Three forms:
 ///
@@ -524,6 +510,7 @@ impl NumberCache {
 
 #[cfg(test)]
 mod tests {
+    use super::super::token::{token, TOKEN_ALIGN};
     use super::*;
     use alloc::collections::BTreeSet;
     use alloc::vec::Vec;

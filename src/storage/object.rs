@@ -6,6 +6,7 @@ use super::numbers::{self, Holders};
 use super::packed::SlotWord;
 use super::record::Current;
 use super::shared;
+use super::token::stripe_of;
 use super::value::{Block, Chain, OwnedBlock, Owner};
 use core::num::NonZeroU16;
 use core::ptr::NonNull;
@@ -123,7 +124,7 @@ unsafe fn detach_others(number: u32, current: Option<Current>) -> Chain {
     match unsafe { numbers::mask(number) }.holders() {
         Holders::Nowhere => {}
         Holders::Record(token) if current.map_or(false, |own| own.token() == token) => {}
-        Holders::Record(token) => visit(numbers::stripe_of(token), Some(token)),
+        Holders::Record(token) => visit(stripe_of(token), Some(token)),
         Holders::Stripes(stripes) => stripes.for_each(|stripe| visit(stripe, None)),
     }
     chain

@@ -6,8 +6,9 @@
 
 use super::arena::Arena;
 use super::entries::{block_in, Entries, Entry, Kind, State, Table};
-use super::numbers::{stripe_of, token, NumberCache, TOKEN_ALIGN};
+use super::numbers::NumberCache;
 use super::packed::INLINE;
+use super::token::{stripe_of, token, TOKEN_ALIGN};
 use super::value::{Block, BlockState, Link, Owner};
 use super::SMALL;
 use alloc::alloc::{alloc, dealloc};

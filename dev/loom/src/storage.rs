@@ -28,6 +28,9 @@ mod object;
 #[path = "../../../src/storage/packed.rs"]
 mod packed;
 #[rustfmt::skip] // as above
+#[path = "../../../src/storage/pool.rs"]
+mod pool;
+
 #[path = "../../../src/storage/record.rs"]
 mod record;
 #[rustfmt::skip] // as above
@@ -40,6 +43,9 @@ mod shared;
 #[path = "../../../src/storage/slot.rs"]
 mod slot;
 #[rustfmt::skip] // as above
+#[path = "../../../src/storage/token.rs"]
+mod token;
+
 #[path = "../../../src/storage/value.rs"]
 mod value;
 
