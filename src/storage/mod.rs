@@ -44,7 +44,7 @@
 //! destructors), and pools the record. Otherwise `end_slow` puts the record back, destroys, and ends it (`end`). A thread that uses the crate
 //! after ENDED gets `Destroyed`, or a late record.
 //!
-//! **A fork.** `before_fork` (pool) notes the process's id and counts the fork; no lock is taken. In the child, whichever comes first,
+//! **A fork.** `before_fork` (shared) notes the process's id and counts the fork; no lock is taken. In the child, whichever comes first,
 //! `after_fork_in_child` or a thread that acquires a lock (`check_process`), releases all locks by force (`mend`). Every structure under a lock
 //! is consistent after each store (invariant 7). The records of the parent's other threads stay in their stripes: droppers still take values
 //! out of them, and their values with destructors are leaked.
@@ -89,11 +89,11 @@
 //!
 //! | mechanism | row | with | without |
 //! | --- | --- | ---: | ---: |
-//! | arena (arena) | a first use (`first_use_of_100`, each) | 142 | 341 |
+//! | arena | a first use (`first_use_of_100`, each) | 142 | 341 |
 //! | | life of a thread with 10 values (`thread_with_10`) | 2,750 | 6,684 |
 //! | cached slot numbers (numbers) | life of an object (`create_use_drop`) | 422 | 737 |
 //! | masks (numbers) | the same: without them a drop locks all 63 stripes | 422 | 2,424 |
-//! | pool (pool) | life of a thread with 1 value (`thread_with_1`) | 1,091 | 3,338 |
+//! | pool | life of a thread with 1 value (`thread_with_1`) | 1,091 | 3,338 |
 //! | `end_simple` (exit) | the same | 1,091 | 1,784 |
 //! | `adopt_at_once` (arrival) | the same | 1,091 | 1,194 |
 //!
